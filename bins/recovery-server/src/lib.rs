@@ -1,0 +1,1 @@
+//! Nova Recovery: the HTTP service and the command line.

@@ -1,0 +1,2 @@
+//! `nova-recovery`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The one place where Nova Recovery runs external programs.

@@ -1,0 +1,1 @@
+//! PostgreSQL, Redis and the state directory behind the ports of recovery-core.

@@ -1,0 +1,1 @@
+//! Strict stateful fakes of every port, the contract suite that fakes and real adapters pass, and real servers for tests.
