@@ -1,1 +1,15 @@
-//! Domain types, operations and ports of Nova Recovery: no I/O, no async runtime, no framework.
+//! The vocabulary of Nova Recovery: names that are valid by construction, the [`Operation`] model, errors that say
+//! what to do, and the [`port`]s through which everything else reaches the outside world.
+//!
+//! This crate is for the parts and for programs that embed them. It is not a place for behaviour: it does no I/O,
+//! needs no async runtime and knows no framework, so that every other crate can be tested against fakes.
+
+pub mod backup;
+pub mod database;
+pub mod operation;
+pub mod port;
+pub mod problem;
+
+pub use backup::{BackupInfo, BackupKind, BackupName, Verification, VerifyLevel};
+pub use operation::{Actor, Operation, OperationId, OperationKind, OperationState, Progress, Unit};
+pub use problem::{ErrorCode, Problem};

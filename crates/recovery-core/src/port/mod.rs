@@ -1,0 +1,22 @@
+//! The ports: small traits through which the crates reach PostgreSQL, Redis, the state directory, external programs
+//! and the clock. The server holds each as an `Arc<dyn Port>`; tests hand in fakes that pass the same contract suite.
+
+mod audit;
+mod clock;
+mod command;
+mod context;
+mod database;
+mod document;
+mod journal;
+mod key_value;
+
+pub use audit::{AuditEntry, AuditLog, AuditOutcome};
+pub use clock::{Clock, SystemClock};
+pub use command::{Command, CommandError, CommandOutput, CommandRunner, EnvValue, Exit};
+pub use context::{Cancelled, OperationContext, Unwatched};
+pub use database::{
+    DatabaseAdmin, DatabaseError, DatabaseLock, DatabaseSnapshot, LockError, ProtectedDatabase, Swap,
+};
+pub use document::DocumentStore;
+pub use journal::{Journal, JournalEntry, JournalEvent, StateError};
+pub use key_value::{KeyValue, KeyValueError};
