@@ -1,1 +1,19 @@
-//! Backups of a PostgreSQL database that are proven or do not exist, and restores that cannot lose anything.
+//! What a backup is: an archive that is proven or does not exist, and a restore that cannot lose anything.
+//!
+//! [`BackupService`] does the work: [`create`](BackupService::create) runs `pg_dump` against one snapshot and packs
+//! its output with a [`Manifest`] that holds the SHA-256 of every member; [`restore`](BackupService::restore) loads an
+//! archive into a scratch database, compares it with the manifest and swaps names in one transaction;
+//! [`rollback`](BackupService::rollback) swaps back. The crate reaches PostgreSQL and external programs only through
+//! the ports of `recovery-core`.
+
+mod error;
+mod manifest;
+mod report;
+mod service;
+mod settings;
+
+pub use error::BackupError;
+pub use manifest::{Manifest, Member};
+pub use report::{ReplacedDatabase, RestoreReport, RollbackReport, VerifyReport};
+pub use service::{BackupFile, BackupService, DirectoryLock, ExclusiveLock};
+pub use settings::{BackupSettings, Compression};

@@ -9,6 +9,7 @@ mod database;
 mod document;
 mod journal;
 mod key_value;
+mod problems;
 
 pub use audit::{AuditEntry, AuditLog, AuditOutcome};
 pub use clock::{Clock, SystemClock};

@@ -1,0 +1,215 @@
+//! What can go wrong with a backup, and what a person can do about it.
+
+use std::path::PathBuf;
+
+use recovery_core::{
+    Actor, BackupName, ErrorCode, OperationId, OperationKind, Problem,
+    port::{Cancelled, CommandError, DatabaseError, LockError, StateError},
+};
+use time::OffsetDateTime;
+
+/// A backup, a restore or what belongs to them could not be done. Nothing that was there before is changed or lost.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// Another operation is in the way.
+    #[error("a {kind} by {actor} is running since {since}", since = clock_time(*started_at))]
+    Busy {
+        /// What it does.
+        kind: OperationKind,
+        /// Its id.
+        id: OperationId,
+        /// Who asked for it.
+        actor: Actor,
+        /// When it began.
+        started_at: OffsetDateTime,
+    },
+    /// Another process holds the lock of the backup directory and has not said what for.
+    #[error("another process works in the backup directory")]
+    DirectoryBusy,
+    /// There is no such backup.
+    #[error("there is no backup {name}")]
+    NotFound {
+        /// Its name.
+        name: BackupName,
+    },
+    /// There is no such replaced database.
+    #[error("there is no replaced database of the restore {id}")]
+    NoSuchRestore {
+        /// The restore.
+        id: OperationId,
+    },
+    /// The archive is not what its manifest says, or has none.
+    #[error("the backup {name} is damaged: {why}")]
+    Damaged {
+        /// Its name.
+        name: BackupName,
+        /// What is wrong, in words.
+        why: String,
+    },
+    /// The archive is whole, and cannot be restored here.
+    #[error("the backup {name} cannot be used here: {why}")]
+    Incompatible {
+        /// Its name.
+        name: BackupName,
+        /// Why not.
+        why: String,
+        /// What would help.
+        hint: String,
+    },
+    /// `pg_dump` or `pg_restore` is missing, or of the wrong version.
+    #[error("{tool} {needed} is not installed; {found}")]
+    ToolUnavailable {
+        /// The program.
+        tool: &'static str,
+        /// The version that is needed, for example `15`.
+        needed: String,
+        /// What is there instead.
+        found: String,
+    },
+    /// A program ended with an error.
+    #[error("{tool} failed ({exit}){}", said.as_deref().map(|said| format!(": {said}")).unwrap_or_default())]
+    ToolFailed {
+        /// The program.
+        tool: String,
+        /// How it ended.
+        exit: String,
+        /// Its own first error line.
+        said: Option<String>,
+        /// The end of its standard error, for the log.
+        stderr_tail: String,
+    },
+    /// A program could not be run to its end.
+    #[error("{0}")]
+    Command(#[source] CommandError),
+    /// The restored rows are not those of the manifest.
+    #[error("what was loaded differs from the backup: {why}")]
+    RowsDiffer {
+        /// Where.
+        why: String,
+    },
+    /// The backup directory cannot be used.
+    #[error("cannot {doing} in the backup directory")]
+    Storage {
+        /// What was being done.
+        doing: &'static str,
+        /// Where, for the log.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is not enough disk space.
+    #[error("not enough disk space {place}: {needed} bytes are needed, {available} are free")]
+    NoSpace {
+        /// Where.
+        place: &'static str,
+        /// How much is needed.
+        needed: u64,
+        /// How much there is.
+        available: u64,
+    },
+    /// PostgreSQL did not do what was asked of it.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// Another instance works on the same database.
+    #[error(transparent)]
+    Lock(LockError),
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Somebody stopped it.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+impl From<LockError> for BackupError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Database(error) => Self::Database(error),
+            held @ LockError::Held { .. } => Self::Lock(held),
+        }
+    }
+}
+
+impl BackupError {
+    /// A step on a file or directory failed; a full disk is told from the rest.
+    pub(crate) fn storage(
+        doing: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Storage { doing, path, source }
+    }
+}
+
+impl From<BackupError> for Problem {
+    fn from(error: BackupError) -> Self {
+        let text = error.to_string();
+        let problem = |code, hint: &str| Problem::new(code, sentence(&text)).hint(hint);
+        match error {
+            BackupError::Busy { id, .. } => {
+                problem(ErrorCode::Busy, "Wait until it is done, or cancel it.").operation(id)
+            }
+            BackupError::DirectoryBusy => problem(ErrorCode::Busy, "Wait until it is done."),
+            BackupError::NotFound { .. } => {
+                problem(ErrorCode::NotFound, "List the backups to see which there are.")
+            }
+            BackupError::NoSuchRestore { .. } => {
+                problem(ErrorCode::NotFound, "List the restores to see which can be rolled back.")
+            }
+            BackupError::Damaged { .. } => problem(
+                ErrorCode::BackupDamaged,
+                "Nothing was changed. Use another backup, or another copy of this one.",
+            ),
+            BackupError::Incompatible { hint, .. } => problem(ErrorCode::BackupIncompatible, &hint),
+            BackupError::ToolUnavailable { .. } => problem(
+                ErrorCode::ToolUnavailable,
+                "Install the PostgreSQL client programs of the server's major version (Debian: postgresql-client-<major>).",
+            ),
+            BackupError::ToolFailed { .. } => problem(
+                ErrorCode::ToolFailed,
+                "Nothing was changed. The log of the recovery service has all that it said.",
+            ),
+            BackupError::Command(CommandError::TimedOut { .. }) => problem(
+                ErrorCode::TimedOut,
+                "Nothing was changed. Look for locks that it waited for, then try again.",
+            ),
+            BackupError::Command(CommandError::Start { .. }) => problem(
+                ErrorCode::ToolUnavailable,
+                "Check that the PostgreSQL client programs are installed and executable.",
+            ),
+            BackupError::Command(_) => problem(ErrorCode::ToolFailed, "Nothing was changed. Try again."),
+            BackupError::RowsDiffer { .. } => problem(
+                ErrorCode::BackupDamaged,
+                "Nothing was changed. Verify the backup, or use another one.",
+            ),
+            BackupError::Storage { source, .. } => match source.kind() {
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => problem(
+                    ErrorCode::InsufficientStorage,
+                    "Free space in the backup directory, then try again.",
+                ),
+                _ => problem(
+                    ErrorCode::StorageUnavailable,
+                    "Check that BACKUP_DIR exists, is mounted, and that the recovery service may read and write it.",
+                ),
+            },
+            BackupError::NoSpace { .. } => {
+                problem(ErrorCode::InsufficientStorage, "Free that space, then try again.")
+            }
+            BackupError::Database(error) => error.into(),
+            BackupError::Lock(error) => error.into(),
+            BackupError::State(error) => error.into(),
+            BackupError::Cancelled(error) => error.into(),
+        }
+    }
+}
+
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", chars.as_str().trim_end_matches('.'))
+}
+
+fn clock_time(at: OffsetDateTime) -> String {
+    format!("{:02}:{:02}:{:02} UTC", at.hour(), at.minute(), at.second())
+}

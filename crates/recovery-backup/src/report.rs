@@ -1,0 +1,84 @@
+//! What came of an operation.
+
+use recovery_core::{BackupName, OperationId, Verification, VerifyLevel, database::DatabaseName};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+/// What a verification found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VerifyReport {
+    /// The backup.
+    pub filename: BackupName,
+    /// Whether it is good.
+    pub verification: Verification,
+    /// How thoroughly it was checked.
+    pub level: VerifyLevel,
+    /// When, UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub checked_at: OffsetDateTime,
+    /// What is wrong with it.
+    pub problems: Vec<String>,
+}
+
+/// What a restore did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RestoreReport {
+    /// The id under which the restore can be rolled back.
+    pub id: OperationId,
+    /// The backup.
+    pub filename: BackupName,
+    /// Always true: a restore that did not happen is an error.
+    pub restored: bool,
+    /// How it was done: `swap` (loaded into a scratch database that then took the live one's name).
+    pub strategy: &'static str,
+    /// When the restored database took over, UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub restored_at: OffsetDateTime,
+    /// The name under which the database that was there before is kept; `None` where there was none.
+    pub replaced_database: Option<DatabaseName>,
+    /// Until when it is kept.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub kept_until: Option<OffsetDateTime>,
+    /// Roles that were missing and were created without the right to sign in.
+    pub created_roles: Vec<String>,
+    /// How many tables were restored.
+    pub tables: u64,
+    /// How many rows they have together.
+    pub rows: u64,
+    /// What the reader should know besides.
+    pub warnings: Vec<String>,
+}
+
+/// What a rollback did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RollbackReport {
+    /// The id under which the rollback itself can be taken back.
+    pub id: OperationId,
+    /// The restore that was taken back.
+    pub rolled_back: OperationId,
+    /// When, UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub restored_at: OffsetDateTime,
+    /// The name under which the database that was there before is kept; `None` where there was none.
+    pub replaced_database: Option<DatabaseName>,
+    /// Until when it is kept.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub kept_until: Option<OffsetDateTime>,
+}
+
+/// A database that a restore or rollback replaced, and that can be brought back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplacedDatabase {
+    /// The operation that replaced it: what a rollback is asked for by.
+    pub id: OperationId,
+    /// The backup that took its place; `None` where a rollback replaced it or its history is lost.
+    pub filename: Option<BackupName>,
+    /// When it was replaced, UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub restored_at: OffsetDateTime,
+    /// Its name now.
+    pub replaced_database: DatabaseName,
+    /// Until when it is kept, UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub kept_until: OffsetDateTime,
+}

@@ -1,0 +1,81 @@
+//! How the errors of the ports are told to a person: one place, so that the words and hints stay alike.
+
+use super::{Cancelled, DatabaseError, KeyValueError, LockError, StateError};
+use crate::{ErrorCode, Problem};
+
+impl From<DatabaseError> for Problem {
+    fn from(error: DatabaseError) -> Self {
+        let detail = sentence(&error);
+        match error {
+            DatabaseError::NotConfigured => Self::new(ErrorCode::DatabaseUnavailable, detail)
+                .hint("Set DATABASE_URL, or POSTGRES_HOST, POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB."),
+            DatabaseError::Unavailable { .. } => Self::new(ErrorCode::DatabaseUnavailable, detail)
+                .hint("Check that PostgreSQL runs and that the host and port of DATABASE_URL are right, then try again."),
+            DatabaseError::SignInRefused { .. } => Self::new(ErrorCode::DatabaseUnavailable, detail)
+                .hint("Check the user and password of DATABASE_URL, and pg_hba.conf of the server."),
+            DatabaseError::NoSuchDatabase { .. } => Self::new(ErrorCode::DatabaseUnavailable, detail)
+                .hint("Check the database name of DATABASE_URL. Restoring a backup creates the database."),
+            DatabaseError::NotAllowed { .. } => Self::new(ErrorCode::DatabaseRefused, detail)
+                .hint("Let recovery sign in as a superuser, or as the owner of the database with CREATEDB and CREATEROLE."),
+            DatabaseError::DiskFull { .. } => Self::new(ErrorCode::InsufficientStorage, detail)
+                .hint("Free disk space on the database server. A restore needs room for a second copy of the database."),
+            DatabaseError::StillInUse { .. } => Self::new(ErrorCode::Busy, detail)
+                .hint("Stop the programs that hold these sessions (see pg_stat_activity), then try again."),
+            DatabaseError::Refused { .. } => Self::new(ErrorCode::DatabaseRefused, detail)
+                .hint("The log of the recovery service has PostgreSQL's own words."),
+            DatabaseError::TimedOut { .. } => Self::new(ErrorCode::TimedOut, detail)
+                .hint("Look for sessions that hold locks (pg_stat_activity, pg_locks), then try again."),
+        }
+    }
+}
+
+impl From<LockError> for Problem {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Held { .. } => Self::new(ErrorCode::Busy, sentence(&error))
+                .hint("Wait until it is done; its instance shows its progress."),
+            LockError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<StateError> for Problem {
+    fn from(error: StateError) -> Self {
+        let full = match &error {
+            StateError::Write { source, .. } => {
+                matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+            }
+            StateError::Read { .. } | StateError::Format { .. } => false,
+        };
+        if full {
+            Self::new(ErrorCode::InsufficientStorage, sentence(&error))
+                .hint("Free space where STATE_DIR lies.")
+        } else {
+            Self::new(ErrorCode::StorageUnavailable, sentence(&error))
+                .hint("Check that STATE_DIR exists and that the recovery service may write to it.")
+        }
+    }
+}
+
+impl From<KeyValueError> for Problem {
+    fn from(error: KeyValueError) -> Self {
+        Self::new(ErrorCode::DependencyUnavailable, sentence(&error))
+            .hint("Check that Redis runs and that REDIS_URL is right.")
+    }
+}
+
+impl From<Cancelled> for Problem {
+    fn from(error: Cancelled) -> Self {
+        Self::new(ErrorCode::Cancelled, sentence(&error))
+    }
+}
+
+/// An error's own words, as a sentence: a capital letter and a full stop.
+fn sentence(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => format!("{}{}.", first.to_uppercase(), chars.as_str()),
+        None => text,
+    }
+}
