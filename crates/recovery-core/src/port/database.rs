@@ -107,8 +107,8 @@ pub struct Swap {
 /// database, so that it works while the protected one is damaged, closed or gone.
 #[async_trait]
 pub trait DatabaseAdmin: Send + Sync {
-    /// How to reach the protected database: for `pg_dump` and `pg_restore`.
-    fn target(&self) -> &ConnectionTarget;
+    /// How to reach the protected database: for `pg_dump` and `pg_restore`. Fails where none is configured.
+    fn target(&self) -> Result<&ConnectionTarget, DatabaseError>;
 
     /// The server's version and our rights.
     async fn server(&self) -> Result<ServerFacts, DatabaseError>;
