@@ -1,0 +1,4 @@
+//! [`ProcessRunner`] with real processes.
+
+mod ending;
+mod running;
