@@ -59,7 +59,7 @@ impl OperationContext for Unwatched {
     }
 
     async fn cancelled(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     fn seal(&self) -> Result<(), Cancelled> {
