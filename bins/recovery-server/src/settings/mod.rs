@@ -1,0 +1,101 @@
+//! What the operator may set: read once at start, from the environment and an optional TOML file, checked as a whole
+//! and handed down as values.
+//!
+//! This is the only place that reads the environment. `table` holds each variable once; loading, the output of
+//! `nova-recovery config` and `docs/configuration.md` come from it. What a setting does is the business of the part
+//! that gets it.
+
+mod effective;
+mod error;
+mod load;
+mod parse;
+mod reference;
+mod table;
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+use recovery_backup::Compression;
+use recovery_core::database::ConnectionTarget;
+use secrecy::SecretString;
+
+pub use effective::{EffectiveSetting, Source};
+pub use error::{InvalidSettings, SettingError};
+pub use reference::reference;
+
+use crate::logging::{LogFilter, LogFormat};
+
+/// Everything that the operator may set, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The database to protect.
+    pub database: DatabaseSetting,
+    /// The admin secret; where it is unset, one is generated and kept in the state directory.
+    pub admin_secret: Option<SecretString>,
+    /// Where backups are stored.
+    pub backup_dir: PathBuf,
+    /// Journal, audit log and generated secret.
+    pub state_dir: PathBuf,
+    /// The address to listen on.
+    pub bind_address: IpAddr,
+    /// The port to listen on; 0 lets the system choose.
+    pub port: u16,
+    /// Redis; the path is the system database.
+    pub redis_url: SecretString,
+    /// How long the database that a restore replaced is kept.
+    pub keep_replaced: Duration,
+    /// Web origins that may call with credentials.
+    pub cors_allowed_origins: Vec<String>,
+    /// `Host` names accepted besides the built-in ones, in lower case and without a port.
+    pub allowed_hosts: Vec<String>,
+    /// Peers whose `X-Real-IP` names the client.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Peers that need no secret on admin routes that neither destroy nor disclose.
+    pub trusted_networks: Vec<IpNet>,
+    /// How long a call waits for its operation before it answers 202.
+    pub sync_wait: Duration,
+    /// Whether `/metrics` is open to everybody.
+    pub metrics_open: bool,
+    /// What is logged.
+    pub log_level: LogFilter,
+    /// How it is written.
+    pub log_format: LogFormat,
+    /// How many tables are dumped or restored at once.
+    pub backup_jobs: usize,
+    /// How dump files are compressed.
+    pub backup_compression: Compression,
+    /// Directories in which `pg_dump` and `pg_restore` are looked for.
+    pub tool_directories: Vec<PathBuf>,
+}
+
+/// The database to protect. That it is unset or wrong does not keep the service from starting: what needs the
+/// database says so.
+#[derive(Clone, Debug)]
+pub enum DatabaseSetting {
+    /// Nothing names one.
+    Unset,
+    /// Something does, and cannot be understood. The words hold no part of the value.
+    Invalid(String),
+    /// This one.
+    Target(ConnectionTarget),
+}
+
+impl DatabaseSetting {
+    /// How to reach it, where that is known.
+    #[must_use]
+    pub fn target(&self) -> Option<&ConnectionTarget> {
+        match self {
+            Self::Target(target) => Some(target),
+            Self::Unset | Self::Invalid(_) => None,
+        }
+    }
+}
+
+/// The settings, and where each value came from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// Every variable as it is in effect, in the order of the reference; no secret among them.
+    pub effective: Vec<EffectiveSetting>,
+}

@@ -1,0 +1,386 @@
+//! The table of variables: each stands here once, with its meaning, its default and how it is read.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+use recovery_backup::Compression;
+use secrecy::SecretString;
+
+use super::parse;
+use crate::logging::{LogFilter, LogFormat};
+
+/// One variable: what is said about it, and how its text becomes a value.
+pub(super) struct Variable<T> {
+    pub(super) about: About,
+    /// Turns the text into the value, or says what is wrong with it without repeating a secret.
+    pub(super) parse: fn(&str) -> Result<T, String>,
+}
+
+/// What is said about a variable.
+pub(super) struct About {
+    pub(super) name: &'static str,
+    /// Another name, read where the first is unset.
+    pub(super) alias: Option<&'static str>,
+    pub(super) meaning: &'static str,
+    pub(super) default: Default,
+    pub(super) example: &'static str,
+    pub(super) shown: Shown,
+}
+
+/// What holds where a variable is unset.
+pub(super) enum Default {
+    /// This text, read as if it had been set.
+    Text(&'static str),
+    /// What these words say.
+    Described(&'static str),
+}
+
+/// How a value is shown to a person.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// As it is.
+    Plain,
+    /// Not at all.
+    Secret,
+    /// As a URL without its password and its query.
+    Url,
+}
+
+use Default::{Described, Text};
+
+pub(super) const CONFIG_FILE: About = About {
+    name: "NOVA_RECOVERY_CONFIG",
+    alias: None,
+    meaning: "A TOML file that supplies any of the other variables, in lower case: `port = 8888`. \
+              The environment goes before the file.",
+    default: Described("no file"),
+    example: "/etc/nova-recovery.toml",
+    shown: Shown::Plain,
+};
+
+pub(super) const DATABASE_URL: Variable<SecretString> = Variable {
+    about: About {
+        name: "DATABASE_URL",
+        alias: None,
+        meaning: "The PostgreSQL database to protect. Where it is unset, the `POSTGRES_` variables are used; where \
+                  those are unset too, or the URL cannot be understood, the service starts and what needs the \
+                  database answers 503 with the reason.",
+        default: Described("unset"),
+        example: "postgresql://nova:password@postgres:5432/nova",
+        shown: Shown::Url,
+    },
+    parse: parse::secret,
+};
+
+pub(super) const POSTGRES_HOST: Variable<String> = Variable {
+    about: About {
+        name: "POSTGRES_HOST",
+        alias: None,
+        meaning: "The database server: a name, an address, or the directory of a Unix-domain socket. Like the other \
+                  `POSTGRES_` variables it counts only while `DATABASE_URL` is unset.",
+        default: Described("unset"),
+        example: "postgres",
+        shown: Shown::Plain,
+    },
+    parse: parse::text,
+};
+
+pub(super) const POSTGRES_PORT: Variable<String> = Variable {
+    about: About {
+        name: "POSTGRES_PORT",
+        alias: None,
+        meaning: "The port of the database server.",
+        default: Text("5432"),
+        example: "5432",
+        shown: Shown::Plain,
+    },
+    parse: parse::text,
+};
+
+pub(super) const POSTGRES_USER: Variable<String> = Variable {
+    about: About {
+        name: "POSTGRES_USER",
+        alias: None,
+        meaning: "The role to sign in as.",
+        default: Described("unset"),
+        example: "nova",
+        shown: Shown::Plain,
+    },
+    parse: parse::text,
+};
+
+pub(super) const POSTGRES_PASSWORD: Variable<SecretString> = Variable {
+    about: About {
+        name: "POSTGRES_PASSWORD",
+        alias: None,
+        meaning: "That role's password.",
+        default: Described("none"),
+        example: "a-long-password",
+        shown: Shown::Secret,
+    },
+    parse: parse::secret,
+};
+
+pub(super) const POSTGRES_DB: Variable<String> = Variable {
+    about: About {
+        name: "POSTGRES_DB",
+        alias: None,
+        meaning: "The database.",
+        default: Described("unset"),
+        example: "nova",
+        shown: Shown::Plain,
+    },
+    parse: parse::text,
+};
+
+pub(super) const ADMIN_SECRET: Variable<SecretString> = Variable {
+    about: About {
+        name: "ADMIN_SECRET",
+        alias: Some("NOVA_ADMIN_SECRET"),
+        meaning: "The secret that `X-Admin-Secret` must carry, 8 characters or more. Placeholders such as `changeme` \
+                  are refused.",
+        default: Described("generated once, kept in the state directory with mode 0600; its path is logged"),
+        example: "the output of `openssl rand -hex 24`",
+        shown: Shown::Secret,
+    },
+    parse: parse::admin_secret,
+};
+
+pub(super) const BACKUP_DIR: Variable<PathBuf> = Variable {
+    about: About {
+        name: "BACKUP_DIR",
+        alias: None,
+        meaning: "Where backups are stored.",
+        default: Text("/backups"),
+        example: "/backups",
+        shown: Shown::Plain,
+    },
+    parse: parse::directory,
+};
+
+pub(super) const STATE_DIR: Variable<PathBuf> = Variable {
+    about: About {
+        name: "STATE_DIR",
+        alias: None,
+        meaning: "Where the journal, the audit log and the generated secret are kept.",
+        default: Described("`.state` in `BACKUP_DIR`"),
+        example: "/var/lib/nova-recovery",
+        shown: Shown::Plain,
+    },
+    parse: parse::directory,
+};
+
+pub(super) const BIND_ADDRESS: Variable<IpAddr> = Variable {
+    about: About {
+        name: "BIND_ADDRESS",
+        alias: None,
+        meaning: "The address to listen on. The container image sets `0.0.0.0`.",
+        default: Text("127.0.0.1"),
+        example: "0.0.0.0",
+        shown: Shown::Plain,
+    },
+    parse: parse::address,
+};
+
+pub(super) const PORT: Variable<u16> = Variable {
+    about: About {
+        name: "PORT",
+        alias: None,
+        meaning: "The port to listen on; 0 lets the system choose one, which is logged.",
+        default: Text("8888"),
+        example: "8888",
+        shown: Shown::Plain,
+    },
+    parse: parse::port,
+};
+
+pub(super) const REDIS_URL: Variable<SecretString> = Variable {
+    about: About {
+        name: "REDIS_URL",
+        alias: None,
+        meaning: "Redis; the path is the number of the system database.",
+        default: Text("redis://redis:6379/7"),
+        example: "redis://:password@redis:6379/7",
+        shown: Shown::Url,
+    },
+    parse: parse::redis_url,
+};
+
+pub(super) const KEEP_REPLACED_HOURS: Variable<Duration> = Variable {
+    about: About {
+        name: "KEEP_REPLACED_HOURS",
+        alias: None,
+        meaning: "How many hours the database that a restore replaced is kept for a rollback; fractions are allowed.",
+        default: Text("72"),
+        example: "72",
+        shown: Shown::Plain,
+    },
+    parse: parse::hours,
+};
+
+pub(super) const CORS_ALLOWED_ORIGINS: Variable<Vec<String>> = Variable {
+    about: About {
+        name: "CORS_ALLOWED_ORIGINS",
+        alias: None,
+        meaning: "Web origins that may call from a browser, exact, separated by commas. `*` is refused.",
+        default: Text("http://localhost:3000,http://localhost:5173"),
+        example: "https://nova.example.org",
+        shown: Shown::Plain,
+    },
+    parse: parse::origins,
+};
+
+pub(super) const ALLOWED_HOSTS: Variable<Vec<String>> = Variable {
+    about: About {
+        name: "ALLOWED_HOSTS",
+        alias: None,
+        meaning: "Names under which cookie sessions and trusted networks may reach the service, separated by commas, \
+                  besides `localhost`, loopback addresses, `recovery` and the container's own name.",
+        default: Described("none"),
+        example: "nova.example.org,nova.lan",
+        shown: Shown::Plain,
+    },
+    parse: parse::hosts,
+};
+
+pub(super) const TRUSTED_PROXIES: Variable<Vec<IpNet>> = Variable {
+    about: About {
+        name: "TRUSTED_PROXIES",
+        alias: None,
+        meaning: "Peers whose `X-Real-IP` header names the client, for throttling and the audit log: addresses or \
+                  networks, separated by commas.",
+        default: Described("none"),
+        example: "172.18.0.0/16",
+        shown: Shown::Plain,
+    },
+    parse: parse::networks,
+};
+
+pub(super) const TRUSTED_NETWORK_CIDRS: Variable<Vec<IpNet>> = Variable {
+    about: About {
+        name: "TRUSTED_NETWORK_CIDRS",
+        alias: None,
+        meaning: "Peers that need no secret on admin routes that neither destroy nor disclose anything: addresses or \
+                  networks, separated by commas.",
+        default: Described("nobody"),
+        example: "127.0.0.0/8,100.64.0.0/10",
+        shown: Shown::Plain,
+    },
+    parse: parse::networks,
+};
+
+pub(super) const SYNC_WAIT_SECS: Variable<Duration> = Variable {
+    about: About {
+        name: "SYNC_WAIT_SECS",
+        alias: None,
+        meaning: "How many seconds a call waits for its operation before it answers 202. Keep it below the time-out \
+                  of the proxy in front.",
+        default: Text("50"),
+        example: "50",
+        shown: Shown::Plain,
+    },
+    parse: parse::wait_seconds,
+};
+
+pub(super) const METRICS_OPEN: Variable<bool> = Variable {
+    about: About {
+        name: "METRICS_OPEN",
+        alias: None,
+        meaning: "Whether `/metrics` answers without credentials.",
+        default: Text("false"),
+        example: "true",
+        shown: Shown::Plain,
+    },
+    parse: parse::boolean,
+};
+
+pub(super) const LOG_LEVEL: Variable<LogFilter> = Variable {
+    about: About {
+        name: "LOG_LEVEL",
+        alias: None,
+        meaning: "What is logged: `error`, `warn`, `info`, `debug` or `trace`, or a list such as \
+                  `info,recovery_backup=debug`.",
+        default: Text("info"),
+        example: "debug",
+        shown: Shown::Plain,
+    },
+    parse: parse::from_str,
+};
+
+pub(super) const LOG_FORMAT: Variable<LogFormat> = Variable {
+    about: About {
+        name: "LOG_FORMAT",
+        alias: None,
+        meaning: "How the log is written: `text`, or `json` with one object a line.",
+        default: Text("text"),
+        example: "json",
+        shown: Shown::Plain,
+    },
+    parse: parse::from_str,
+};
+
+pub(super) const BACKUP_JOBS: Variable<usize> = Variable {
+    about: About {
+        name: "BACKUP_JOBS",
+        alias: None,
+        meaning: "How many tables are dumped or restored at once, 1 to 64.",
+        default: Described("the number of processor cores, at most 8"),
+        example: "4",
+        shown: Shown::Plain,
+    },
+    parse: parse::jobs,
+};
+
+pub(super) const BACKUP_COMPRESSION: Variable<Compression> = Variable {
+    about: About {
+        name: "BACKUP_COMPRESSION",
+        alias: None,
+        meaning: "How dump files are compressed: `auto`, `none`, `gzip:1` to `gzip:9`, or (PostgreSQL 16 and later) \
+                  `zstd:1` to `zstd:19`. `auto` is zstd:1 where the server's `pg_dump` has it, else gzip:1.",
+        default: Text("auto"),
+        example: "gzip:6",
+        shown: Shown::Plain,
+    },
+    parse: parse::from_str,
+};
+
+pub(super) const PG_BIN_DIR: Variable<Vec<PathBuf>> = Variable {
+    about: About {
+        name: "PG_BIN_DIR",
+        alias: None,
+        meaning: "Directories in which `pg_dump` and `pg_restore` are looked for, separated by colons.",
+        default: Described("every `/usr/lib/postgresql/*/bin`, `/usr/local/bin`, `/usr/bin`"),
+        example: "/usr/lib/postgresql/16/bin",
+        shown: Shown::Plain,
+    },
+    parse: parse::directories,
+};
+
+/// Every variable, in the order of the reference.
+pub(super) const ALL: &[&About] = &[
+    &DATABASE_URL.about,
+    &POSTGRES_HOST.about,
+    &POSTGRES_PORT.about,
+    &POSTGRES_USER.about,
+    &POSTGRES_PASSWORD.about,
+    &POSTGRES_DB.about,
+    &ADMIN_SECRET.about,
+    &BACKUP_DIR.about,
+    &STATE_DIR.about,
+    &BIND_ADDRESS.about,
+    &PORT.about,
+    &REDIS_URL.about,
+    &KEEP_REPLACED_HOURS.about,
+    &BACKUP_JOBS.about,
+    &BACKUP_COMPRESSION.about,
+    &PG_BIN_DIR.about,
+    &CORS_ALLOWED_ORIGINS.about,
+    &ALLOWED_HOSTS.about,
+    &TRUSTED_PROXIES.about,
+    &TRUSTED_NETWORK_CIDRS.about,
+    &SYNC_WAIT_SECS.about,
+    &METRICS_OPEN.about,
+    &LOG_LEVEL.about,
+    &LOG_FORMAT.about,
+    &CONFIG_FILE,
+];
