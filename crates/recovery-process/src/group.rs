@@ -4,8 +4,10 @@ use std::{io, process::ExitStatus, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::{
-    process::Child,
+    io::{copy, sink},
+    process::{Child, ChildStderr, ChildStdout},
     runtime::Handle,
+    task::JoinHandle,
     time::{Instant, sleep, timeout_at},
 };
 
@@ -27,11 +29,6 @@ impl ProcessGroup {
     pub(crate) fn new(child: Child) -> Self {
         let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         Self { child, id }
-    }
-
-    /// The child, to take its pipes from.
-    pub(crate) fn child(&mut self) -> &mut Child {
-        &mut self.child
     }
 
     /// Waits until the leader ends. May be cancelled and called again.
@@ -80,39 +77,78 @@ impl Drop for ProcessGroup {
     }
 }
 
+/// The two ends that the parent reads.
+#[derive(Debug)]
+pub(crate) struct Pipes {
+    pub(crate) stdout: ChildStdout,
+    pub(crate) stderr: ChildStderr,
+}
+
+impl Pipes {
+    /// Takes the pipes out of a child that was spawned with both.
+    pub(crate) fn of(child: &mut Child) -> io::Result<Self> {
+        match (child.stdout.take(), child.stderr.take()) {
+            (Some(stdout), Some(stderr)) => Ok(Self { stdout, stderr }),
+            _ => Err(io::Error::other("the process has no pipes")),
+        }
+    }
+
+    /// Reads on and forgets: a program that has something to say while it ends must neither block nor be struck by
+    /// SIGPIPE before it has put its things in order.
+    async fn drain(mut self) {
+        let (mut nowhere, mut neither) = (sink(), sink());
+        let _ = tokio::join!(copy(&mut self.stdout, &mut nowhere), copy(&mut self.stderr, &mut neither));
+    }
+}
+
 /// Ends its group in the background when it is dropped: what happens to a program whose caller has lost interest.
 #[derive(Debug)]
 pub(crate) struct EndOnDrop {
-    group: Option<ProcessGroup>,
+    running: Option<(ProcessGroup, Pipes)>,
     grace: Duration,
     /// The runtime that the call began on: the drop may happen outside any.
     runtime: Handle,
 }
 
 impl EndOnDrop {
-    pub(crate) fn new(group: ProcessGroup, grace: Duration) -> Self {
-        Self { group: Some(group), grace, runtime: Handle::current() }
+    pub(crate) fn new(group: ProcessGroup, pipes: Pipes, grace: Duration) -> Self {
+        Self { running: Some((group, pipes)), grace, runtime: Handle::current() }
     }
 
-    /// The group, unless it was given up.
-    pub(crate) fn group(&mut self) -> Option<&mut ProcessGroup> {
-        self.group.as_mut()
+    /// The group and its pipes, unless they were given up.
+    pub(crate) fn running(&mut self) -> Option<&mut (ProcessGroup, Pipes)> {
+        self.running.as_mut()
+    }
+
+    /// The group has ended by itself.
+    pub(crate) fn forget(&mut self) {
+        self.running = None;
     }
 
     /// Ends the group and returns when it has ended. The work goes on in the background where the caller leaves.
     pub(crate) async fn end(mut self) {
-        let Some(group) = self.group.take() else { return };
-        let ending = self.runtime.spawn(group.end(self.grace));
+        let Some(ending) = self.begin_ending() else { return };
         // Even SIGKILL waits for a process in an uninterruptible system call; the caller need not.
         let _ = timeout_at(Instant::now() + self.grace + Duration::from_secs(1), ending).await;
+    }
+
+    /// Where the runtime is going down, the task is dropped unrun, and with it the group: killed at once.
+    fn begin_ending(&mut self) -> Option<JoinHandle<()>> {
+        let (group, pipes) = self.running.take()?;
+        let grace = self.grace;
+        Some(self.runtime.spawn(async move {
+            let ending = group.end(grace);
+            tokio::pin!(ending);
+            tokio::select! {
+                () = &mut ending => {}
+                () = pipes.drain() => ending.await,
+            }
+        }))
     }
 }
 
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
-        if let Some(group) = self.group.take() {
-            // Where the runtime is going down, the task is dropped unrun, and with it the group: killed at once.
-            self.runtime.spawn(group.end(self.grace));
-        }
+        self.begin_ending();
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{
     capture::{CaptureError, Tail, read_limited, read_tail},
-    group::{EndOnDrop, ProcessGroup},
+    group::{EndOnDrop, Pipes, ProcessGroup},
 };
 
 /// Runs programs as processes of this machine.
@@ -60,9 +60,9 @@ impl CommandRunner for ProcessRunner {
         let program = command.to_string();
         let began = Instant::now();
         tracing::debug!(program = %command.program.display(), args = ?command.args, "starting a program");
-        let group =
+        let (group, pipes) =
             spawn(&command).map_err(|source| CommandError::Start { program: program.clone(), source })?;
-        let mut running = EndOnDrop::new(group, self.grace);
+        let mut running = EndOnDrop::new(group, pipes, self.grace);
         let deadline = began + command.timeout;
         let result = match timeout_at(deadline, follow(&mut running, command.stdout_limit, self.grace)).await
         {
@@ -85,7 +85,7 @@ impl CommandRunner for ProcessRunner {
     }
 }
 
-fn spawn(command: &Command) -> io::Result<ProcessGroup> {
+fn spawn(command: &Command) -> io::Result<(ProcessGroup, Pipes)> {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
     let mut child = tokio::process::Command::new(&command.program);
     child
@@ -101,7 +101,10 @@ fn spawn(command: &Command) -> io::Result<ProcessGroup> {
             EnvValue::Secret(value) => child.env(name, value.expose_secret()),
         };
     }
-    child.spawn().map(ProcessGroup::new)
+    let mut child = child.spawn()?;
+    let pipes = Pipes::of(&mut child);
+    let group = ProcessGroup::new(child);
+    Ok((group, pipes?))
 }
 
 /// Reads the output and waits for the end of the program, whichever comes first.
@@ -110,16 +113,13 @@ async fn follow(
     stdout_limit: usize,
     grace: Duration,
 ) -> Result<CommandOutput, CaptureError> {
-    let lost = || CaptureError::Io(io::Error::other("the process has no pipes"));
-    let group = running.group().ok_or_else(lost)?;
-    let mut out_pipe = group.child().stdout.take().ok_or_else(lost)?;
-    let mut err_pipe = group.child().stderr.take().ok_or_else(lost)?;
     let (mut stdout, mut stderr) = (Vec::new(), Tail::default());
+    let (group, pipes) = running.running().ok_or_else(|| CaptureError::Io(io::Error::other("it is gone")))?;
     let status = {
         let reading = async {
             tokio::try_join!(
-                read_limited(&mut out_pipe, &mut stdout, stdout_limit),
-                read_tail(&mut err_pipe, &mut stderr)
+                read_limited(&mut pipes.stdout, &mut stdout, stdout_limit),
+                read_tail(&mut pipes.stderr, &mut stderr)
             )
         };
         tokio::pin!(reading);
@@ -141,6 +141,7 @@ async fn follow(
             }
         }
     };
+    running.forget();
     Ok(CommandOutput { exit: exit_of(status), stdout, stderr_tail: stderr.into_text() })
 }
 

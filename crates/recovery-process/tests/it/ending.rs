@@ -85,9 +85,9 @@ async fn a_dropped_future_ends_the_whole_family() {
 }
 
 #[tokio::test]
-async fn the_gentle_signal_comes_first() {
+async fn the_gentle_signal_comes_first_and_last_words_are_heard() {
     let directory = tempfile::tempdir().unwrap();
-    let script = "trap 'echo asked >$DIR/asked; exit 0' TERM; echo >$DIR/ready; while :; do sleep 0.05; done";
+    let script = "trap 'echo ending >&2; echo asked >$DIR/asked; exit 0' TERM; echo >$DIR/ready; while :; do sleep 0.05; done";
     let runner = ProcessRunner::new();
     let run = runner.run(sh(directory.path(), script));
     tokio::select! {
