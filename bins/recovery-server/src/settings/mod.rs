@@ -11,6 +11,8 @@ mod load;
 mod parse;
 mod reference;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 

@@ -1,0 +1,234 @@
+use std::{collections::BTreeMap, ffi::OsString, time::Duration};
+
+use secrecy::ExposeSecret;
+
+use super::*;
+
+const FILE: &str = "NOVA_RECOVERY_CONFIG";
+
+fn load(variables: &[(&str, &str)]) -> Result<Loaded, InvalidSettings> {
+    let variables: BTreeMap<&str, &str> = variables.iter().copied().collect();
+    Settings::from_lookup(|name| variables.get(name).map(OsString::from))
+}
+
+fn settings(variables: &[(&str, &str)]) -> Settings {
+    load(variables).unwrap().settings
+}
+
+fn errors(variables: &[(&str, &str)]) -> String {
+    load(variables).unwrap_err().to_string()
+}
+
+fn with_file(toml: &str, variables: &[(&str, &str)]) -> Result<Loaded, InvalidSettings> {
+    let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    std::fs::write(file.path(), toml).unwrap();
+    let mut variables = variables.to_vec();
+    variables.push((FILE, file.path().to_str().unwrap()));
+    load(&variables)
+}
+
+fn shown(loaded: &Loaded, name: &str) -> (Option<String>, Source) {
+    let setting = loaded.effective.iter().find(|setting| setting.name == name).unwrap();
+    (setting.value.clone(), setting.source)
+}
+
+#[test]
+fn without_any_variable_the_defaults_hold() {
+    let settings = settings(&[]);
+    assert!(matches!(settings.database, DatabaseSetting::Unset));
+    assert!(settings.admin_secret.is_none());
+    assert_eq!(settings.backup_dir.to_str(), Some("/backups"));
+    assert_eq!(settings.state_dir.to_str(), Some("/backups/.state"));
+    assert_eq!((settings.bind_address.to_string().as_str(), settings.port), ("127.0.0.1", 8888));
+    assert_eq!(settings.redis_url.expose_secret(), "redis://redis:6379/7");
+    assert_eq!(settings.keep_replaced, Duration::from_secs(72 * 3600));
+    assert_eq!(settings.cors_allowed_origins, ["http://localhost:3000", "http://localhost:5173"]);
+    assert_eq!(settings.sync_wait, Duration::from_secs(50));
+    assert!(settings.trusted_proxies.is_empty() && settings.trusted_networks.is_empty());
+    assert!(!settings.metrics_open);
+    assert!((1..=8).contains(&settings.backup_jobs));
+    assert!(!settings.tool_directories.is_empty());
+}
+
+#[test]
+fn every_variable_of_the_table_is_read_and_reported() {
+    let loaded = load(&[]).unwrap();
+    let reported: Vec<_> = loaded.effective.iter().map(|setting| setting.name).collect();
+    let table: Vec<_> = table::ALL.iter().map(|about| about.name).collect();
+    assert_eq!(reported, table);
+}
+
+#[test]
+fn the_empty_string_counts_as_unset() {
+    let variables: Vec<_> = table::ALL.iter().map(|about| (about.name, "")).collect();
+    let settings = settings(&variables);
+    assert_eq!(settings.port, 8888);
+    assert!(settings.admin_secret.is_none());
+}
+
+#[test]
+fn the_example_of_every_variable_is_accepted() {
+    for about in table::ALL.iter().filter(|about| !about.example.contains(' ') && about.name != FILE) {
+        load(&[(about.name, about.example)]).unwrap();
+    }
+}
+
+#[test]
+fn bad_values_name_the_variable_and_what_is_expected() {
+    let check = |name: &str, value: &str, expect: &str| {
+        let error = errors(&[(name, value)]);
+        assert!(
+            error.starts_with(&format!("{name}: ")) && error.contains(expect) && error.contains("(example: "),
+            "{name}={value}: {error}"
+        );
+    };
+    check("PORT", "http", "`http` is no port");
+    check("PORT", "65536", "0 to 65535");
+    check("BIND_ADDRESS", "localhost", "is no IP address");
+    check("BACKUP_DIR", "backups", "no absolute path");
+    check("STATE_DIR", "./state", "no absolute path");
+    check("PG_BIN_DIR", "/usr/bin:bin", "`bin` is no absolute path");
+    check("REDIS_URL", "redis:6379", "names no host");
+    check("REDIS_URL", "http://redis", "does not begin with redis://");
+    check("REDIS_URL", "rediss://redis", "TLS to Redis is not supported");
+    check("REDIS_URL", "redis://redis/db", "no database number");
+    check("KEEP_REPLACED_HOURS", "-1", "is no number from 0");
+    check("KEEP_REPLACED_HOURS", "inf", "is no number from 0");
+    check("SYNC_WAIT_SECS", "NaN", "is no number from 0 to 3600");
+    check("CORS_ALLOWED_ORIGINS", "*", "let every web page in");
+    check("CORS_ALLOWED_ORIGINS", "https://*.nova.example", "let every web page in");
+    check("CORS_ALLOWED_ORIGINS", "localhost:3000", "is no origin");
+    check("CORS_ALLOWED_ORIGINS", "http://localhost:3000/app", "is no origin");
+    check("ALLOWED_HOSTS", "nova.lan:8888", "is no host name");
+    check("TRUSTED_PROXIES", "172.18.0.0/33", "neither an IP address nor a network");
+    check("TRUSTED_NETWORK_CIDRS", "lan", "neither an IP address nor a network");
+    check("METRICS_OPEN", "maybe", "neither true nor false");
+    check("LOG_LEVEL", "loud", "expected off, error");
+    check("LOG_FORMAT", "xml", "expected text or json");
+    check("BACKUP_JOBS", "0", "1 to 64");
+    check("BACKUP_COMPRESSION", "lz4", "expected auto, none");
+}
+
+#[test]
+fn every_bad_value_is_named_at_once() {
+    let error = errors(&[("PORT", "x"), ("LOG_FORMAT", "xml"), ("ADMIN_SECRET", "short")]);
+    assert_eq!(error.lines().count(), 3, "{error}");
+}
+
+#[test]
+fn weak_admin_secrets_are_refused_and_not_repeated() {
+    let check = |secret: &str, expect: &str| {
+        let error = errors(&[("ADMIN_SECRET", secret)]);
+        assert!(error.contains(expect) && !error.contains(secret), "{secret}: {error}");
+    };
+    check("changeme", "placeholder");
+    check("Nova-Admin-Secret-Change-Me", "placeholder");
+    check("your-admin-secret", "placeholder");
+    check("k3yk3y7", "shorter than 8");
+    check("four lines\nof text", "HTTP header");
+    check("blank at the end ", "HTTP header");
+    check("geheimnisträger", "HTTP header");
+    assert!(settings(&[("ADMIN_SECRET", "k3yk3y78")]).admin_secret.is_some());
+}
+
+#[test]
+fn the_alias_counts_where_the_first_name_is_unset() {
+    let secret = |variables: &[(&str, &str)]| {
+        settings(variables).admin_secret.map(|secret| secret.expose_secret().to_owned())
+    };
+    let (first, second) = ("first-secret-1", "second-secret-2");
+    assert_eq!(secret(&[("NOVA_ADMIN_SECRET", second)]).as_deref(), Some(second));
+    assert_eq!(secret(&[("ADMIN_SECRET", ""), ("NOVA_ADMIN_SECRET", second)]).as_deref(), Some(second));
+    assert_eq!(secret(&[("ADMIN_SECRET", first), ("NOVA_ADMIN_SECRET", second)]).as_deref(), Some(first));
+}
+
+#[test]
+fn lists_forgive_blanks_and_empty_parts() {
+    let settings = settings(&[
+        ("CORS_ALLOWED_ORIGINS", " https://nova.example.org/ ,, http://LOCALHOST:3000"),
+        ("ALLOWED_HOSTS", "Nova.LAN, tail-net"),
+        ("TRUSTED_PROXIES", "172.18.0.0/16, 10.0.0.1,::1"),
+        ("PG_BIN_DIR", "/a::/b"),
+    ]);
+    assert_eq!(settings.cors_allowed_origins, ["https://nova.example.org", "http://localhost:3000"]);
+    assert_eq!(settings.allowed_hosts, ["nova.lan", "tail-net"]);
+    let networks: Vec<_> = settings.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["172.18.0.0/16", "10.0.0.1/32", "::1/128"]);
+    assert_eq!(settings.tool_directories.len(), 2);
+}
+
+#[test]
+fn the_database_is_named_by_url_or_parts_and_never_guessed() {
+    let check = |variables: &[(&str, &str)], expect: &str| {
+        let text = match settings(variables).database {
+            DatabaseSetting::Unset => "unset".to_owned(),
+            DatabaseSetting::Invalid(why) => format!("invalid: {why}"),
+            DatabaseSetting::Target(target) => target.to_string(),
+        };
+        assert!(text.contains(expect), "{variables:?}: {text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    };
+    let parts = [("POSTGRES_HOST", "db"), ("POSTGRES_USER", "nova"), ("POSTGRES_DB", "brain")];
+    let with = |name, value| [&parts[..], &[(name, value)]].concat();
+    check(&[("POSTGRES_PASSWORD", "hunter2")], "unset");
+    check(&parts, "brain on db:5432 as nova");
+    check(&with("POSTGRES_PORT", "6432"), "brain on db:6432 as nova");
+    check(&with("POSTGRES_HOST", "/run/postgresql"), "brain on /run/postgresql:5432 as nova");
+    check(&with("POSTGRES_PORT", "x"), "invalid: POSTGRES_PORT");
+    check(&parts[..2], "invalid: POSTGRES_HOST is set");
+    check(&with("DATABASE_URL", "postgresql+asyncpg://u:hunter2@h:1/d"), "d on h:1 as u");
+    check(&with("DATABASE_URL", "mysql://u:hunter2@h/d"), "invalid: DATABASE_URL cannot be used");
+}
+
+#[test]
+fn the_environment_goes_before_the_file() {
+    let toml = "port = 9000\nbackup_dir = \"/srv/backups\"\nmetrics_open = true\nlog_level = \"\"\n";
+    let loaded = with_file(toml, &[("PORT", "9001"), ("METRICS_OPEN", "")]).unwrap();
+    assert_eq!((loaded.settings.port, loaded.settings.metrics_open), (9001, true));
+    assert_eq!(shown(&loaded, "PORT"), (Some("9001".into()), Source::Environment));
+    assert_eq!(shown(&loaded, "BACKUP_DIR"), (Some("/srv/backups".into()), Source::File));
+    assert_eq!(shown(&loaded, "STATE_DIR"), (Some("/srv/backups/.state".into()), Source::Default));
+    assert_eq!(shown(&loaded, "LOG_LEVEL"), (Some("info".into()), Source::Default));
+}
+
+#[test]
+fn a_file_that_is_wrong_is_named_and_not_quoted() {
+    let check = |toml: &str, expect: &str| {
+        let error = with_file(toml, &[]).unwrap_err().to_string();
+        assert!(error.contains(expect) && !error.contains("hunter2"), "{toml}: {error}");
+    };
+    check("prot = 1\nbackupdir = \"/x\"", "prot: is no setting");
+    check("[server]\nport = 1", "server: is no setting");
+    check("allowed_hosts = [\"a\"]", "ALLOWED_HOSTS: is neither text");
+    check("database_url = postgres://nova:hunter2@db/nova", "NOVA_RECOVERY_CONFIG: cannot be read");
+    let missing = errors(&[(FILE, "/does/not/exist.toml")]);
+    assert!(missing.starts_with("NOVA_RECOVERY_CONFIG: cannot be read"), "{missing}");
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let loaded = load(&[
+        ("DATABASE_URL", "postgresql://nova:hunter2@db:5432/nova?password=hunter2"),
+        ("POSTGRES_PASSWORD", "hunter2"),
+        ("ADMIN_SECRET", "hunter2hunter2"),
+        ("REDIS_URL", "redis://:hunter2@redis/7"),
+    ])
+    .unwrap();
+    assert!(!format!("{loaded:?}").contains("hunter2"));
+    assert_eq!(shown(&loaded, "DATABASE_URL").0.as_deref(), Some("postgresql://nova:****@db:5432/nova"));
+    assert_eq!(shown(&loaded, "REDIS_URL").0.as_deref(), Some("redis://:****@redis/7"));
+    for ambiguous in ["postgres://nova:12/hunter2@db/nova", "nova:hunter2@db", "hunter2"] {
+        let loaded = load(&[("DATABASE_URL", ambiguous)]).unwrap();
+        assert_eq!(shown(&loaded, "DATABASE_URL").0.as_deref(), Some("(not shown)"), "{ambiguous}");
+    }
+}
+
+#[test]
+fn the_checked_in_reference_is_the_generated_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+    let checked_in = std::fs::read_to_string(path).unwrap();
+    assert!(
+        checked_in == reference(),
+        "docs/configuration.md is out of date: nova-recovery config --reference > docs/configuration.md"
+    );
+}
