@@ -1,4 +1,7 @@
 //! Nova Recovery: the HTTP service and the command line.
+//!
+//! This is the only crate that knows HTTP, the environment and how the parts are wired together: [`app::App`] holds
+//! them, [`operations`] carries out everything that takes long, [`auth`] decides who may ask for it, and [`http`]
+//! answers. What a backup is, and how PostgreSQL is spoken to, is the business of the crates below.
 
-pub mod logging;
-pub mod settings;
+pub mod operations;
