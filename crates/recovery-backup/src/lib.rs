@@ -6,11 +6,16 @@
 //! [`rollback`](BackupService::rollback) swaps back. The crate reaches PostgreSQL and external programs only through
 //! the ports of `recovery-core`.
 
+mod archive;
 mod error;
 mod manifest;
+mod records;
 mod report;
 mod service;
 mod settings;
+mod space;
+mod tools;
+mod work;
 
 pub use error::BackupError;
 pub use manifest::{Manifest, Member};

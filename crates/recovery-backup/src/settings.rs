@@ -7,6 +7,8 @@ use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 pub struct BackupSettings {
     /// The directory of the archives. Created where it is missing.
     pub directory: PathBuf,
+    /// A directory for small short-lived files, usually the system's temporary one.
+    pub temporary_directory: PathBuf,
     /// How many tables `pg_dump` and `pg_restore` work on at once, 1 to 64.
     pub jobs: usize,
     /// How dump files are compressed.
@@ -18,6 +20,20 @@ pub struct BackupSettings {
 }
 
 impl BackupSettings {
+    /// Backups in this directory, and for the rest what suits most: as many jobs as cores, compression by what the
+    /// client can, replaced databases kept for three days.
+    #[must_use]
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+            temporary_directory: "/tmp".into(),
+            jobs: Self::default_jobs(),
+            compression: Compression::Auto,
+            tool_directories: Self::default_tool_directories(),
+            keep_replaced: Duration::from_secs(72 * 3600),
+        }
+    }
+
     /// Where Debian, the official container images and the usual packages put PostgreSQL's programs.
     #[must_use]
     pub fn default_tool_directories() -> Vec<PathBuf> {

@@ -5,7 +5,12 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{
+    OffsetDateTime, PrimitiveDateTime, format_description::BorrowedFormatItem, macros::format_description,
+};
+
+const REPLACED_STAMP: &[BorrowedFormatItem<'_>] =
+    format_description!("[year][month][day]_[hour][minute][second]");
 
 /// The name of a PostgreSQL database: 1 to 63 bytes, no NUL (`NAMEDATALEN` is 64, one byte of it for the end).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -66,6 +71,14 @@ impl DatabaseName {
         self.is_marked(protected, Self::REPLACED_MARK, |rest| {
             rest.len() >= 15 && rest.bytes().all(|b| b.is_ascii_digit() || b == b'_')
         })
+    }
+
+    /// When a replaced database was replaced, as its name says.
+    #[must_use]
+    pub fn replaced_at(&self) -> Option<OffsetDateTime> {
+        let (_, rest) = self.0.rsplit_once(Self::REPLACED_MARK)?;
+        let stamp = rest.get(.."20260131_235959".len())?;
+        Some(PrimitiveDateTime::parse(stamp, REPLACED_STAMP).ok()?.assume_utc())
     }
 
     const SCRATCH_MARK: &str = "__restore_";
@@ -341,6 +354,9 @@ mod tests {
                 assert!(!replaced.is_scratch_of(&protected));
             }
         }
+        let at = datetime!(2026-01-31 23:59:59 UTC);
+        assert_eq!(name("nova").replaced(at, 3).replaced_at(), Some(at));
+        assert_eq!(name("nova__before_now").replaced_at(), None);
         assert_eq!(
             name("nova").replaced(datetime!(2026-01-31 23:59:59 UTC), 2).as_str(),
             "nova__before_20260131_235959_2"

@@ -1,0 +1,256 @@
+//! Reads an archive, trusting nothing that it says.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Component, Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+
+use super::{BLOCK, CHUNK, DATABASE, SUMS, decode_to_end, file_size, header, hex, padding, sums};
+use crate::{Manifest, Member, work::Meter};
+
+/// Why an archive was not read to its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Flaw {
+    /// It is damaged; in words.
+    #[error("{0}")]
+    Damaged(String),
+    /// It is of a format that this program does not know.
+    #[error("its format version is {0}, and this program reads up to {max}", max = Manifest::FORMAT_VERSION)]
+    UnknownFormat(u32),
+    /// The file could not be read, or what it holds not be written elsewhere.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The meter was told to stop.
+    #[error("stopped")]
+    Stopped,
+}
+
+fn damaged<T>(why: impl Into<String>) -> Result<T, Flaw> {
+    Err(Flaw::Damaged(why.into()))
+}
+
+/// Reads exactly this many bytes; a file that ends before is damaged, not unreadable.
+fn fill(file: &mut impl Read, buffer: &mut [u8], what: &str) -> Result<(), Flaw> {
+    file.read_exact(buffer).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => Flaw::Damaged(format!("it ends in the middle of {what}")),
+        _ => Flaw::Io(error),
+    })
+}
+
+/// Reads the manifest, the first member. No more than that is read, and nothing of it is proven.
+pub(crate) fn read_manifest(file: &mut File) -> Result<Manifest, Flaw> {
+    manifest_and_bytes(file).map(|(manifest, _)| manifest)
+}
+
+fn manifest_and_bytes(file: &mut File) -> Result<(Manifest, Vec<u8>), Flaw> {
+    const NONE: &str = "it does not begin with a manifest";
+    let mut found = [0; BLOCK as usize];
+    fill(file, &mut found, "its first block")?;
+    let parsed = tar::Header::from_byte_slice(&found);
+    let is_manifest = parsed.path().is_ok_and(|path| path.as_ref() == Path::new(Manifest::MEMBER));
+    if !is_manifest || !parsed.entry_type().is_file() {
+        return damaged(NONE);
+    }
+    let Ok(size) = parsed.entry_size() else { return damaged(NONE) };
+    if size > Manifest::MAX_BYTES || size > file.metadata()?.len() {
+        return damaged("its manifest claims an impossible size");
+    }
+    let mut bytes = vec![0; usize::try_from(size).map_err(io::Error::other)?];
+    fill(file, &mut bytes, Manifest::MEMBER)?;
+
+    #[derive(serde::Deserialize)]
+    struct Format {
+        format_version: u32,
+    }
+    let Ok(format) = serde_json::from_slice::<Format>(&bytes) else {
+        return damaged("its manifest is not readable");
+    };
+    if format.format_version != Manifest::FORMAT_VERSION {
+        return Err(Flaw::UnknownFormat(format.format_version));
+    }
+    let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) else {
+        return damaged("its manifest is not readable");
+    };
+    if header(Manifest::MEMBER, size, manifest.created_at)? != found {
+        return damaged("the header of its manifest was altered");
+    }
+    expect_zeros(file, padding(size), Manifest::MEMBER)?;
+    Ok((manifest, bytes))
+}
+
+fn expect_zeros(file: &mut File, count: u64, after: &str) -> Result<(), Flaw> {
+    let mut zeros = [0; BLOCK as usize];
+    let count = usize::try_from(count).map_err(io::Error::other)?;
+    let Some(zeros) = zeros.get_mut(..count) else { return Ok(()) };
+    fill(file, zeros, &format!("the padding after {after}"))?;
+    if zeros.iter().any(|byte| *byte != 0) {
+        return damaged(format!("the padding after {after} was altered"));
+    }
+    Ok(())
+}
+
+/// What to do with the members besides comparing their hashes.
+pub(crate) trait Visitor {
+    /// Called with the contents of each member; must read them to their end.
+    fn member(&mut self, member: &Member, contents: &mut dyn Read) -> Result<(), Flaw>;
+}
+
+/// Reads members and lets them go.
+impl Visitor for () {
+    fn member(&mut self, _member: &Member, contents: &mut dyn Read) -> Result<(), Flaw> {
+        drain(contents)
+    }
+}
+
+fn drain(contents: &mut dyn Read) -> Result<(), Flaw> {
+    let mut buffer = vec![0; CHUNK];
+    while contents.read(&mut buffer)? > 0 {}
+    Ok(())
+}
+
+/// Writes members below a directory.
+pub(crate) struct Extract {
+    /// The directory, which exists.
+    pub into: PathBuf,
+    /// Only members for which this holds are written; the others are just read.
+    pub only: fn(&Member) -> bool,
+    /// Whether dump files are decoded as well, to see that they can be.
+    pub decode: bool,
+}
+
+impl Visitor for Extract {
+    fn member(&mut self, member: &Member, contents: &mut dyn Read) -> Result<(), Flaw> {
+        if !(self.only)(member) {
+            return if self.decode { decode_to_end(&member.path, contents) } else { drain(contents) };
+        }
+        let path = self.into.join(&member.path);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            let read = contents.read(&mut buffer)?;
+            let Some(chunk) = buffer.get(..read).filter(|chunk| !chunk.is_empty()) else { break };
+            out.write_all(chunk)?;
+        }
+        if self.decode { decode_to_end(&member.path, &mut File::open(&path)?) } else { Ok(()) }
+    }
+}
+
+/// An archive whose manifest was read and found plausible.
+pub(crate) struct ArchiveReader {
+    file: File,
+    manifest: Manifest,
+    manifest_bytes: Vec<u8>,
+}
+
+impl ArchiveReader {
+    /// Reads the manifest and checks that what it says can be true of a file of this size.
+    pub(crate) fn open(mut file: File) -> Result<Self, Flaw> {
+        let (manifest, manifest_bytes) = manifest_and_bytes(&mut file)?;
+        if let Some(member) = manifest.members.iter().find(|member| !is_plain(&member.path)) {
+            return damaged(format!("its manifest names a member that may not be there: {:?}", member.path));
+        }
+        let sums_size = sums(&hex(Sha256::digest(&manifest_bytes)), &manifest.members).len() as u64;
+        let expected = file_size(manifest_bytes.len() as u64, sums_size, &manifest.members);
+        let actual = file.metadata()?.len();
+        match expected {
+            Some(expected) if expected == actual => {}
+            Some(expected) => {
+                return damaged(format!("it has {actual} bytes, and its manifest accounts for {expected}"));
+            }
+            None => return damaged("its manifest claims impossible sizes"),
+        }
+        Ok(Self { file, manifest, manifest_bytes })
+    }
+
+    /// Reads every byte to the end of the file. Each member is handed to the visitor; that its hash is right is known
+    /// only when this returns.
+    pub(crate) fn read_to_end(mut self, visitor: &mut dyn Visitor, meter: &Meter) -> Result<Manifest, Flaw> {
+        for member in &self.manifest.members {
+            self.file.check_header(&self.manifest, &member.path, member.size)?;
+            let mut contents =
+                Hashing { inner: (&mut self.file).take(member.size), hasher: Sha256::new(), meter };
+            let visited = visitor.member(member, &mut contents);
+            if meter.is_stopped() {
+                return Err(Flaw::Stopped);
+            }
+            if matches!(visited, Err(Flaw::Io(_))) {
+                return visited.map(|()| self.manifest);
+            }
+            // A wrong hash explains why a member does not decode, so it is looked at first.
+            drain(&mut contents)?;
+            if contents.inner.limit() > 0 {
+                return damaged(format!("it ends in the middle of {}", member.path));
+            }
+            if hex(contents.hasher.finalize()) != member.sha256 {
+                return damaged(format!(
+                    "{} has been altered: its SHA-256 is not that of the manifest",
+                    member.path
+                ));
+            }
+            visited?;
+            expect_zeros(&mut self.file, padding(member.size), &member.path)?;
+        }
+        let expected = sums(&hex(Sha256::digest(&self.manifest_bytes)), &self.manifest.members);
+        self.file.check_header(&self.manifest, SUMS, expected.len() as u64)?;
+        let mut found = vec![0; expected.len()];
+        fill(&mut self.file, &mut found, SUMS)?;
+        if found != expected.as_bytes() {
+            return damaged(format!("{} and {SUMS} do not agree: one of them was altered", Manifest::MEMBER));
+        }
+        expect_zeros(&mut self.file, padding(expected.len() as u64), SUMS)?;
+        expect_zeros(&mut self.file, BLOCK, "the last member")?;
+        expect_zeros(&mut self.file, BLOCK, "the last member")?;
+        Ok(self.manifest)
+    }
+}
+
+trait CheckHeader {
+    fn check_header(&mut self, manifest: &Manifest, path: &str, size: u64) -> Result<(), Flaw>;
+}
+
+impl CheckHeader for File {
+    fn check_header(&mut self, manifest: &Manifest, path: &str, size: u64) -> Result<(), Flaw> {
+        let mut found = [0; BLOCK as usize];
+        fill(self, &mut found, &format!("the header of {path}"))?;
+        if header(path, size, manifest.created_at)? != found {
+            return damaged(format!("{path} is not where the manifest says, or its header was altered"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a path stays below the directory that it is put in, and is one that this program makes.
+fn is_plain(path: &str) -> bool {
+    let mut components = Path::new(path).components();
+    components.next() == Some(Component::Normal(DATABASE.as_ref()))
+        && matches!(components.next(), Some(Component::Normal(_)))
+        && components.next().is_none()
+        && !path.ends_with('/')
+        && !path.contains(['\0', '\\'])
+        && path.len() < 100
+}
+
+struct Hashing<'a, R> {
+    inner: R,
+    hasher: Sha256,
+    meter: &'a Meter,
+}
+
+impl<R: Read> Read for Hashing<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.meter.is_stopped() {
+            return Err(io::Error::other("stopped"));
+        }
+        let read = self.inner.read(buffer)?;
+        self.hasher.update(buffer.get(..read).unwrap_or_default());
+        self.meter.add(read as u64);
+        Ok(read)
+    }
+}

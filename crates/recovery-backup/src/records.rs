@@ -1,0 +1,139 @@
+//! What is remembered about backups and replaced databases from one start of the service to the next.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use recovery_core::{
+    BackupName, Verification, VerifyLevel,
+    port::{DocumentStore, StateError},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use time::OffsetDateTime;
+
+use crate::{BackupError, ReplacedDatabase, work::blocking};
+
+const VERIFICATIONS: &str = "verifications.json";
+const REPLACED: &str = "replaced.json";
+
+/// What the last check of a backup found, and of which file: another file of the same name was never checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CheckRecord {
+    /// The file that was checked.
+    pub stamp: FileStamp,
+    /// What was found.
+    pub verification: Verification,
+    /// How thorough the check was.
+    pub level: VerifyLevel,
+    /// When it was.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// What is wrong, in words.
+    pub problems: Vec<String>,
+}
+
+/// Tells whether a file is still the one that it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileStamp {
+    size: u64,
+    mtime: i64,
+    mtime_nsec: i64,
+}
+
+impl From<&std::fs::Metadata> for FileStamp {
+    fn from(data: &std::fs::Metadata) -> Self {
+        Self { size: data.len(), mtime: data.mtime(), mtime_nsec: data.mtime_nsec() }
+    }
+}
+
+/// The two documents, each changed by one writer at a time.
+pub(crate) struct Records {
+    documents: Arc<dyn DocumentStore>,
+    lock_file: PathBuf,
+}
+
+pub(crate) type Checks = BTreeMap<String, CheckRecord>;
+
+impl Records {
+    pub(crate) fn new(documents: Arc<dyn DocumentStore>, lock_file: PathBuf) -> Self {
+        Self { documents, lock_file }
+    }
+
+    /// The last check of each backup. What cannot be read counts as never checked.
+    pub(crate) async fn checks(&self) -> Checks {
+        self.read(VERIFICATIONS).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the results of earlier verifications cannot be read");
+            Checks::new()
+        })
+    }
+
+    /// Changes the checks.
+    pub(crate) async fn update_checks(
+        &self,
+        change: impl FnOnce(&mut Checks) + Send,
+    ) -> Result<(), BackupError> {
+        let _guard = self.guard().await?;
+        let mut checks = self.checks().await;
+        change(&mut checks);
+        self.write(VERIFICATIONS, &checks).await
+    }
+
+    /// The databases that were replaced; some may be gone. What cannot be read is empty: the databases themselves
+    /// still tell that they are there.
+    pub(crate) async fn replaced(&self) -> Vec<ReplacedDatabase> {
+        self.read(REPLACED).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the history of restores cannot be read");
+            Vec::new()
+        })
+    }
+
+    /// Changes the list of replaced databases.
+    pub(crate) async fn update_replaced(
+        &self,
+        change: impl FnOnce(&mut Vec<ReplacedDatabase>) + Send,
+    ) -> Result<(), BackupError> {
+        let _guard = self.guard().await?;
+        let mut replaced = self.replaced().await;
+        change(&mut replaced);
+        self.write(REPLACED, &replaced).await
+    }
+
+    /// Forgets the check of a backup that is deleted.
+    pub(crate) async fn forget(&self, name: &BackupName) -> Result<(), BackupError> {
+        self.update_checks(|checks| {
+            checks.remove(name.as_str());
+        })
+        .await
+    }
+
+    /// Held for the moment that a document takes to change, by one process at a time.
+    async fn guard(&self) -> Result<File, BackupError> {
+        let path = self.lock_file.clone();
+        blocking(move || {
+            let open = || {
+                let file =
+                    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
+                file.lock()?;
+                Ok(file)
+            };
+            open().map_err(BackupError::storage("take the lock of the records", path.clone()))
+        })
+        .await
+    }
+
+    async fn read<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, StateError> {
+        let Some(bytes) = self.documents.get(name).await? else { return Ok(T::default()) };
+        serde_json::from_slice(&bytes)
+            .map_err(|error| StateError::Format { what: name.to_owned(), why: error.to_string() })
+    }
+
+    async fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<(), BackupError> {
+        let bytes = serde_json::to_vec(value)
+            .map_err(|error| StateError::Format { what: name.to_owned(), why: error.to_string() })?;
+        Ok(self.documents.put(name, &bytes).await?)
+    }
+}

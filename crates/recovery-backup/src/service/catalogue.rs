@@ -1,0 +1,269 @@
+//! Which backups there are.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use recovery_core::{BackupInfo, BackupKind, BackupName, Verification};
+
+use super::{BackupService, DirectoryLock};
+use crate::{
+    BackupError, Manifest,
+    archive::{Flaw, read_manifest},
+    records::{CheckRecord, Checks, FileStamp},
+    work::blocking,
+};
+
+/// A backup opened for reading; deleting the backup does not disturb the reader.
+#[derive(Debug)]
+pub struct BackupFile {
+    /// The open file.
+    pub file: File,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+}
+
+/// What the first member of an archive told, for as long as the file stays the same.
+#[derive(Default)]
+pub(super) struct ManifestCache(Mutex<HashMap<BackupName, (FileStamp, Summary)>>);
+
+/// What a list shows of a manifest.
+#[derive(Clone)]
+enum Summary {
+    Readable {
+        renamed_from: Option<BackupName>,
+        kind: BackupKind,
+        created_at: time::OffsetDateTime,
+        database: String,
+        server_version: String,
+    },
+    Legacy,
+    Unreadable {
+        why: String,
+    },
+}
+
+impl BackupService {
+    /// Every backup, newest first. Reads only the first member of each archive, and that only once.
+    pub async fn list(&self) -> Result<Vec<BackupInfo>, BackupError> {
+        let checks = self.records.checks().await;
+        let (directory, cache) = (self.settings.directory.clone(), Arc::clone(&self.manifests));
+        blocking(move || list(&directory, &cache, &checks)).await
+    }
+
+    /// One backup.
+    pub async fn find(&self, name: &BackupName) -> Result<BackupInfo, BackupError> {
+        let checks = self.records.checks().await;
+        let (path, name, cache) = (self.path(name), name.clone(), Arc::clone(&self.manifests));
+        blocking(move || {
+            let data = plain_file(&path, &name)?;
+            Ok(info(&path, &name, &data, &cache, checks.get(name.as_str())))
+        })
+        .await
+    }
+
+    /// A backup's manifest, as it stands in the file and unproven.
+    pub async fn manifest(&self, name: &BackupName) -> Result<Manifest, BackupError> {
+        if name.kind() == BackupKind::Legacy {
+            return Err(legacy(name));
+        }
+        let mut file = self.open(name).await?.file;
+        let name = name.clone();
+        blocking(move || read_manifest(&mut file).map_err(|flaw| flawed(&name, flaw))).await
+    }
+
+    /// Opens a backup for reading.
+    pub async fn open(&self, name: &BackupName) -> Result<BackupFile, BackupError> {
+        let (path, name) = (self.path(name), name.clone());
+        blocking(move || {
+            plain_file(&path, &name)?;
+            let file = OpenOptions::new()
+                .read(true)
+                .custom_flags(nofollow())
+                .open(&path)
+                .map_err(|error| missing_or("open a backup", &path, &name, error))?;
+            let data = file.metadata().map_err(BackupError::storage("look at a backup", &path))?;
+            Ok(BackupFile { file, size_bytes: data.len() })
+        })
+        .await
+    }
+
+    /// Deletes a backup.
+    pub async fn delete(&self, _lock: &DirectoryLock, name: &BackupName) -> Result<(), BackupError> {
+        let (path, owned) = (self.path(name), name.clone());
+        let directory = self.settings.directory.clone();
+        blocking(move || {
+            plain_file(&path, &owned)?;
+            fs::remove_file(&path).map_err(|error| missing_or("delete a backup", &path, &owned, error))?;
+            sync_directory(&directory)
+        })
+        .await?;
+        if let Err(error) = self.records.forget(name).await {
+            // The record names the file's size and time, so it says nothing about another file of that name.
+            tracing::warn!(%error, "the record of a deleted backup stays");
+        }
+        Ok(())
+    }
+}
+
+fn list(directory: &Path, cache: &ManifestCache, checks: &Checks) -> Result<Vec<BackupInfo>, BackupError> {
+    let failed = || BackupError::storage("list the files", directory);
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        // It is created by the first backup.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed()(error)),
+    };
+    let mut backups = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed())?;
+        let Some(name) = entry.file_name().to_str().and_then(|name| name.parse::<BackupName>().ok()) else {
+            continue;
+        };
+        // A link is no backup of this directory; a file that is deleted meanwhile is no error.
+        let Ok(data) = fs::symlink_metadata(entry.path()) else { continue };
+        if data.is_file() {
+            backups.push(info(&entry.path(), &name, &data, cache, checks.get(name.as_str())));
+        }
+    }
+    backups.sort_by(|a, b| (b.created_at, b.filename.as_str()).cmp(&(a.created_at, a.filename.as_str())));
+    cache.retain(|name| backups.iter().any(|backup| backup.filename == *name));
+    Ok(backups)
+}
+
+fn info(
+    path: &Path,
+    name: &BackupName,
+    data: &fs::Metadata,
+    cache: &ManifestCache,
+    check: Option<&CheckRecord>,
+) -> BackupInfo {
+    let stamp = FileStamp::from(data);
+    let check = check.filter(|check| check.stamp == stamp);
+    let mut info = BackupInfo {
+        filename: name.clone(),
+        size_bytes: data.len(),
+        created_at: name.created_at(),
+        kind: name.kind(),
+        verification: check.map_or(Verification::Unverified, |check| check.verification),
+        verified_level: check.map(|check| check.level),
+        verified_at: check.map(|check| check.at),
+        problems: check.map(|check| check.problems.clone()).unwrap_or_default(),
+        database: None,
+        server_version: None,
+    };
+    match cache.summary(path, name, stamp) {
+        Summary::Readable { renamed_from, kind, created_at, database, server_version } => {
+            (info.kind, info.created_at) = (kind, created_at);
+            (info.database, info.server_version) = (Some(database), Some(server_version));
+            if let Some(original) = renamed_from {
+                info.verification = Verification::Failed;
+                info.problems = vec![renamed(&original)];
+            }
+        }
+        Summary::Legacy => {}
+        Summary::Unreadable { why } => {
+            info.verification = Verification::Failed;
+            info.problems = vec![why];
+        }
+    }
+    info
+}
+
+impl ManifestCache {
+    fn summary(&self, path: &Path, name: &BackupName, stamp: FileStamp) -> Summary {
+        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, summary)) = cache.get(name)
+            && *known == stamp
+        {
+            return summary.clone();
+        }
+        let summary = read_summary(path, name);
+        cache.insert(name.clone(), (stamp, summary.clone()));
+        summary
+    }
+
+    fn retain(&self, keep: impl Fn(&BackupName) -> bool) {
+        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.retain(|name, _| keep(name));
+    }
+}
+
+fn read_summary(path: &Path, name: &BackupName) -> Summary {
+    if name.kind() == BackupKind::Legacy {
+        return Summary::Legacy;
+    }
+    match File::open(path).map_err(Flaw::from).and_then(|mut file| read_manifest(&mut file)) {
+        Ok(manifest) => Summary::Readable {
+            renamed_from: (manifest.filename != *name).then_some(manifest.filename),
+            kind: manifest.kind,
+            created_at: manifest.created_at,
+            database: manifest.database.to_string(),
+            server_version: manifest.server_version.to_string(),
+        },
+        Err(Flaw::Io(error)) => {
+            tracing::warn!(path = %path.display(), %error, "a backup cannot be read");
+            Summary::Unreadable { why: "the file cannot be read".to_owned() }
+        }
+        Err(flaw) => Summary::Unreadable { why: flaw.to_string() },
+    }
+}
+
+/// Why an archive cannot be used, told of the backup that it is.
+pub(super) fn flawed(name: &BackupName, flaw: Flaw) -> BackupError {
+    match flaw {
+        Flaw::Damaged(why) => BackupError::Damaged { name: name.clone(), why },
+        Flaw::UnknownFormat(_) => BackupError::Incompatible {
+            name: name.clone(),
+            why: flaw.to_string(),
+            hint: "Use the version of nova-recovery that made it, or a newer one.".to_owned(),
+        },
+        Flaw::Io(source) => {
+            BackupError::Storage { doing: "read or unpack a backup", path: name.as_str().into(), source }
+        }
+        Flaw::Stopped => recovery_core::port::Cancelled.into(),
+    }
+}
+
+/// An archive of the earlier service.
+pub(super) fn legacy(name: &BackupName) -> BackupError {
+    BackupError::Incompatible {
+        name: name.clone(),
+        why: "it is an archive of the earlier service".to_owned(),
+        hint: "Unpack it with tar and load its database.sql with psql into an empty database.".to_owned(),
+    }
+}
+
+/// A file that does not have the name that it was made with.
+pub(super) fn renamed(original: &BackupName) -> String {
+    format!("the file was renamed: it was made as {original}")
+}
+
+fn plain_file(path: &Path, name: &BackupName) -> Result<fs::Metadata, BackupError> {
+    let data =
+        fs::symlink_metadata(path).map_err(|error| missing_or("look at a backup", path, name, error))?;
+    if data.is_file() { Ok(data) } else { Err(BackupError::NotFound { name: name.clone() }) }
+}
+
+fn missing_or(doing: &'static str, path: &Path, name: &BackupName, error: io::Error) -> BackupError {
+    match error.kind() {
+        io::ErrorKind::NotFound => BackupError::NotFound { name: name.clone() },
+        _ => BackupError::storage(doing, path)(error),
+    }
+}
+
+/// Makes a rename or removal in a directory durable.
+pub(super) fn sync_directory(directory: &Path) -> Result<(), BackupError> {
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(BackupError::storage("sync the directory", directory))
+}
+
+fn nofollow() -> i32 {
+    i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0)
+}

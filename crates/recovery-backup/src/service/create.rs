@@ -1,0 +1,262 @@
+//! Making a backup: dump, pack, read back, publish.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use recovery_core::{
+    BackupInfo, BackupKind, BackupName, Progress, Verification, VerifyLevel,
+    database::RowCounts,
+    port::{DatabaseSnapshot, OperationContext},
+};
+use serde_json::json;
+use time::OffsetDateTime;
+
+use super::{
+    BackupService, ExclusiveLock,
+    catalogue::{flawed, sync_directory},
+    tool_run::Watch,
+};
+use crate::{
+    BackupError, Manifest, Member,
+    archive::{ArchiveReader, DATABASE, WriteError, write_archive},
+    records::{CheckRecord, FileStamp},
+    space,
+    tools::{DumpRequest, Tools},
+    work::{WorkDirectory, blocking, check_cancelled, watched},
+};
+
+impl BackupService {
+    /// Makes a backup of the database as it is at one moment. It is listed only once it is complete, on disk, and was
+    /// read back; whatever goes wrong before leaves nothing behind.
+    pub async fn create(
+        &self,
+        lock: &ExclusiveLock,
+        kind: BackupKind,
+        context: &dyn OperationContext,
+    ) -> Result<BackupInfo, BackupError> {
+        context.report(Progress::phase("preparing"));
+        let server = self.database.server().await?;
+        let tools = Tools::for_server(&self.settings, self.runner.as_ref(), server.version).await?;
+        let expected = self.expected_dump_size().await;
+        let directory = self.settings.directory.clone();
+        let id = context.id();
+        let work = blocking(move || {
+            WorkDirectory::sweep(&directory)?;
+            space::require(&directory, expected.unwrap_or(0))?;
+            WorkDirectory::create(&directory, id)
+        })
+        .await?;
+
+        let snapshot = self.database.snapshot().await?;
+        let created_at = self.clock.now();
+        let filename = self.free_name(kind, created_at).await?;
+        context.record("dumping", json!({ "filename": &filename })).await?;
+        let dump = work.path().join(DATABASE);
+        let rows = self.dump(&tools, snapshot.as_ref(), &dump, expected, context).await?;
+        check_cancelled(context)?;
+
+        let facts = snapshot.facts().clone();
+        // From here on nothing is read from the database: its snapshot would only keep dead rows alive.
+        drop(snapshot);
+        let manifest = Manifest {
+            format_version: Manifest::FORMAT_VERSION,
+            filename: filename.clone(),
+            kind,
+            created_at: created_at.replace_nanosecond(0).unwrap_or(created_at),
+            dumped_at: self.clock.now(),
+            recovery_version: env!("CARGO_PKG_VERSION").to_owned(),
+            server_version: server.version,
+            client_version: tools.version,
+            database: self.database.target()?.database.clone(),
+            profile: facts.profile,
+            extensions: facts.extensions,
+            roles: facts.roles,
+            schema_version: facts.schema_version,
+            database_size_bytes: facts.size_bytes,
+            rows,
+            members: blocking(move || members(&dump)).await?,
+        };
+        let archive = self.pack(&work, manifest, context).await?;
+        self.read_back(&archive, &filename, context).await?;
+
+        lock.still_held().await?;
+        context.seal()?;
+        context.report(Progress::phase("publishing"));
+        let stamp = self.publish(archive, &filename).await?;
+        context.record("published", json!({ "filename": &filename })).await?;
+        let at = self.clock.now();
+        self.records
+            .update_checks(|checks| {
+                let (verification, level) = (Verification::Verified, VerifyLevel::Hashes);
+                let record = CheckRecord { stamp, verification, level, at, problems: Vec::new() };
+                checks.insert(filename.as_str().to_owned(), record);
+            })
+            .await
+            // The backup is good; that it was checked can be found out again.
+            .unwrap_or_else(|error| tracing::warn!(%error, "the check of the new backup is not recorded"));
+        self.find(&filename).await
+    }
+
+    /// Runs `pg_dump` and counts the rows of the same snapshot meanwhile.
+    async fn dump(
+        &self,
+        tools: &Tools,
+        snapshot: &dyn DatabaseSnapshot,
+        dump: &Path,
+        expected: Option<u64>,
+        context: &dyn OperationContext,
+    ) -> Result<RowCounts, BackupError> {
+        let application_name = format!("nova-recovery-dump-{}", context.id().short());
+        let command = tools.dump(&DumpRequest {
+            target: self.database.target()?,
+            application_name: &application_name,
+            snapshot: snapshot.id(),
+            directory: dump,
+            jobs: self.settings.jobs,
+            compression: self.settings.compression,
+        });
+        let mut watch =
+            DumpWatch { directory: dump.to_owned(), expected, tables: snapshot.facts().table_count, context };
+        let run = self.run_tool("pg_dump", command, &application_name, context, &mut watch);
+        let failure = async |error: BackupError| match space::available(&self.settings.directory) {
+            // What a program says of a full disk depends on the program; the disk itself is asked.
+            Ok(available) if available < space::FLOOR / 16 => {
+                BackupError::NoSpace { place: "in the backup directory", needed: space::FLOOR, available }
+            }
+            _ => error,
+        };
+        match tokio::try_join!(run, async { Ok(snapshot.row_counts().await?) }) {
+            Ok(((), rows)) => Ok(rows),
+            Err(error @ BackupError::ToolFailed { .. }) => Err(failure(error).await),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn pack(
+        &self,
+        work: &WorkDirectory,
+        mut manifest: Manifest,
+        context: &dyn OperationContext,
+    ) -> Result<PathBuf, BackupError> {
+        let archive = work.path().join("archive.tar");
+        let (target, source) = (archive.clone(), work.path().to_owned());
+        let total = manifest.members.iter().map(|member| member.size).sum();
+        let written = watched(context, "archiving", Some(total), move |meter| {
+            write_archive(&target, &source, &mut manifest, meter)
+        });
+        match written.await? {
+            Ok(()) => Ok(archive),
+            Err(WriteError::Stopped) => Err(recovery_core::port::Cancelled.into()),
+            Err(WriteError::Io(source)) => {
+                Err(BackupError::Storage { doing: "write the archive", path: archive, source })
+            }
+            Err(changed @ WriteError::Changed(_)) => Err(BackupError::Storage {
+                doing: "pack the dump",
+                path: archive,
+                source: io::Error::other(changed),
+            }),
+        }
+    }
+
+    /// Reads what is on the disk now, and compares every hash.
+    async fn read_back(
+        &self,
+        archive: &Path,
+        name: &BackupName,
+        context: &dyn OperationContext,
+    ) -> Result<(), BackupError> {
+        let path = archive.to_owned();
+        let total = fs::metadata(archive).map(|data| data.len()).ok();
+        let checked = watched(context, "verifying", total, move |meter| {
+            let file = File::open(&path)?;
+            // Without this the page cache would vouch for the disk. Not every file system takes the advice.
+            let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+            ArchiveReader::open(file)?.read_to_end(&mut (), meter)
+        });
+        checked.await?.map(drop).map_err(|flaw| flawed(name, flaw))
+    }
+
+    /// Gives the archive its name, durable when this returns.
+    async fn publish(&self, archive: PathBuf, name: &BackupName) -> Result<FileStamp, BackupError> {
+        let (target, directory) = (self.path(name), self.settings.directory.clone());
+        blocking(move || {
+            fs::rename(&archive, &target).map_err(BackupError::storage("publish the archive", &target))?;
+            sync_directory(&directory)?;
+            let data = fs::metadata(&target).map_err(BackupError::storage("look at the archive", &target))?;
+            Ok(FileStamp::from(&data))
+        })
+        .await
+    }
+
+    /// The first name of this second that is not taken. The lock is held, so it stays free.
+    async fn free_name(&self, kind: BackupKind, at: OffsetDateTime) -> Result<BackupName, BackupError> {
+        let directory = self.settings.directory.clone();
+        blocking(move || {
+            let taken = |name: &BackupName| fs::symlink_metadata(directory.join(name.as_str())).is_ok();
+            (1..=9999).map(|attempt| BackupName::new(kind, at, attempt)).find(|name| !taken(name)).ok_or_else(
+                || BackupError::storage("find a free name", &directory)(io::ErrorKind::AlreadyExists.into()),
+            )
+        })
+        .await
+    }
+
+    /// How many bytes the dump will have, going by the newest backup of this database.
+    async fn expected_dump_size(&self) -> Option<u64> {
+        let newest = self.list().await.ok()?.into_iter().find(|backup| backup.kind != BackupKind::Legacy)?;
+        let manifest = self.manifest(&newest.filename).await.ok()?;
+        let dumped: u64 = manifest.members.iter().map(|member| member.size).sum();
+        let live = &self.database.target().ok()?.database;
+        let now =
+            self.database.databases().await.ok()?.into_iter().find(|entry| entry.name == *live)?.size_bytes?;
+        let scaled = u128::from(dumped) * u128::from(now) / u128::from(manifest.database_size_bytes.max(1));
+        u64::try_from(scaled).ok()
+    }
+}
+
+/// The files of a dump, as members: the table of contents first, then by name.
+fn members(dump: &Path) -> Result<Vec<Member>, BackupError> {
+    let failed = || BackupError::storage("read the dump", dump);
+    let mut members = Vec::new();
+    for entry in fs::read_dir(dump).map_err(failed())? {
+        let entry = entry.map_err(failed())?;
+        let size = entry.metadata().map_err(failed())?.len();
+        let name = entry.file_name();
+        let name = name.to_str().ok_or(io::ErrorKind::InvalidData.into()).map_err(failed())?;
+        members.push(Member { path: format!("{DATABASE}/{name}"), size, sha256: String::new() });
+    }
+    members.sort_by(|a, b| {
+        (!a.path.ends_with("/toc.dat"), &a.path).cmp(&(!b.path.ends_with("/toc.dat"), &b.path))
+    });
+    Ok(members)
+}
+
+/// Watches the files of a dump grow.
+struct DumpWatch<'a> {
+    directory: PathBuf,
+    expected: Option<u64>,
+    tables: u64,
+    context: &'a dyn OperationContext,
+}
+
+#[async_trait::async_trait]
+impl Watch for DumpWatch<'_> {
+    async fn look(&mut self) -> u64 {
+        let directory = self.directory.clone();
+        let (bytes, files) =
+            tokio::task::spawn_blocking(move || measure(&directory)).await.unwrap_or_default();
+        let total = self.expected.filter(|total| *total >= bytes);
+        let mut progress = Progress::bytes("dumping", bytes, total);
+        progress.tables = Some((files.min(self.tables), self.tables));
+        self.context.report(progress);
+        bytes + files
+    }
+}
+
+/// Bytes and data files below a directory.
+fn measure(directory: &Path) -> (u64, u64) {
+    let sizes = fs::read_dir(directory).into_iter().flatten().filter_map(|entry| entry.ok()?.metadata().ok());
+    sizes.fold((0, 0), |(bytes, files), data| (bytes + data.len(), files + 1))
+}

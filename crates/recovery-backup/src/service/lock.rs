@@ -1,0 +1,138 @@
+//! Who may work: one operation at a time on a backup directory, and one instance at a time on a database.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::{Read, Seek, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+};
+
+use recovery_core::{Actor, OperationId, OperationKind, port::DatabaseLock};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::BackupService;
+use crate::{BackupError, work::blocking};
+
+const FILE: &str = ".lock";
+
+/// Held while somebody changes the backup directory. Dropping it gives it back.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    file: File,
+}
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // So that the next one in line is not told of an operation that is over.
+        let _ = self.file.set_len(0);
+    }
+}
+
+/// Held while somebody works on the backup directory and the database. Dropping it gives both back.
+pub struct ExclusiveLock {
+    directory: DirectoryLock,
+    database: Box<dyn DatabaseLock>,
+}
+
+impl ExclusiveLock {
+    /// Fails where the connection that holds the database's half of the lock is gone.
+    pub(super) async fn still_held(&self) -> Result<(), BackupError> {
+        Ok(self.database.still_held().await?)
+    }
+}
+
+impl std::ops::Deref for ExclusiveLock {
+    type Target = DirectoryLock;
+
+    fn deref(&self) -> &DirectoryLock {
+        &self.directory
+    }
+}
+
+/// What the holder of the directory's lock writes into it for those who find it taken.
+#[derive(Serialize, Deserialize)]
+struct Holder {
+    id: OperationId,
+    kind: OperationKind,
+    actor: Actor,
+    #[serde(with = "time::serde::rfc3339")]
+    started_at: OffsetDateTime,
+}
+
+impl BackupService {
+    /// Takes the lock that making, restoring and rolling back need: in the backup directory against other processes,
+    /// in PostgreSQL against other instances.
+    ///
+    /// # Errors
+    /// [`BackupError::Busy`] names the operation in the way.
+    pub async fn lock(
+        &self,
+        kind: OperationKind,
+        id: OperationId,
+        actor: &Actor,
+    ) -> Result<ExclusiveLock, BackupError> {
+        let directory = self.lock_directory(kind, id, actor).await?;
+        let database = self.database.lock(&format!("{} {}", kind.as_str(), id.short())).await?;
+        Ok(ExclusiveLock { directory, database })
+    }
+
+    /// Takes the lock of the backup directory alone: enough to delete, and to be had while PostgreSQL is down.
+    ///
+    /// # Errors
+    /// [`BackupError::Busy`] names the operation in the way.
+    pub async fn lock_directory(
+        &self,
+        kind: OperationKind,
+        id: OperationId,
+        actor: &Actor,
+    ) -> Result<DirectoryLock, BackupError> {
+        let directory = self.settings.directory.clone();
+        let holder = Holder { id, kind, actor: actor.clone(), started_at: self.clock.now() };
+        blocking(move || take(&directory, &holder)).await
+    }
+}
+
+fn take(directory: &Path, holder: &Holder) -> Result<DirectoryLock, BackupError> {
+    if fs::metadata(directory).is_err() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(BackupError::storage("create the directory itself or write", directory))?;
+    }
+    let path = directory.join(FILE);
+    let failed = || BackupError::storage("take the lock", &path);
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed())?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(busy(&mut file)),
+        Err(TryLockError::Error(error)) => return Err(failed()(error)),
+    }
+    let mut lock = DirectoryLock { file };
+    let text = serde_json::to_vec(holder).unwrap_or_default();
+    let written =
+        lock.file.set_len(0).and_then(|()| lock.file.rewind()).and_then(|()| lock.file.write_all(&text));
+    written.map_err(failed())?;
+    Ok(lock)
+}
+
+fn busy(file: &mut File) -> BackupError {
+    let mut text = String::new();
+    let holder = file
+        .take(64 * 1024)
+        .read_to_string(&mut text)
+        .ok()
+        .and_then(|_| serde_json::from_str::<Holder>(&text).ok());
+    match holder {
+        Some(Holder { id, kind, actor, started_at }) => BackupError::Busy { kind, id, actor, started_at },
+        None => BackupError::DirectoryBusy,
+    }
+}

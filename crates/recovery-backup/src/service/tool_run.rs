@@ -1,0 +1,84 @@
+//! Running `pg_dump` and `pg_restore` while watching whether they get on.
+
+use std::time::{Duration, Instant};
+
+use recovery_core::port::{Cancelled, Command, OperationContext};
+
+use super::BackupService;
+use crate::{BackupError, tools};
+
+/// A dump or load of which nothing is seen for so long hangs.
+const STALL: Duration = Duration::from_secs(30 * 60);
+/// How often it is looked at.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Says how far a program has come, and reports it.
+#[async_trait::async_trait]
+pub(super) trait Watch: Send {
+    /// A number that changes while the program gets on.
+    async fn look(&mut self) -> u64;
+}
+
+impl BackupService {
+    /// Runs a program to a successful end. On cancellation and on a stall the program is ended, and so are its
+    /// sessions in PostgreSQL, which otherwise go on for as long as their present statement takes.
+    pub(super) async fn run_tool(
+        &self,
+        tool: &'static str,
+        command: Command,
+        application_name: &str,
+        context: &dyn OperationContext,
+        watch: &mut dyn Watch,
+    ) -> Result<(), BackupError> {
+        let mut run = self.runner.run(command);
+        let mut last = (watch.look().await, Instant::now());
+        let ended = loop {
+            tokio::select! {
+                ended = &mut run => break Some(ended),
+                () = context.cancelled() => break None,
+                () = tokio::time::sleep(TICK) => {
+                    let seen = watch.look().await;
+                    if seen != last.0 {
+                        last = (seen, Instant::now());
+                    } else if last.1.elapsed() > STALL {
+                        tracing::error!(tool, "no progress for {} s; it is ended", STALL.as_secs());
+                        break Some(Err(recovery_core::port::CommandError::TimedOut {
+                            program: tool.to_owned(),
+                            timeout: STALL,
+                        }));
+                    }
+                }
+            }
+        };
+        drop(run);
+        match ended {
+            Some(Ok(output)) if output.exit.success() => Ok(()),
+            Some(Ok(output)) => Err(self.explain(tools::failure(tool, &output)).await),
+            Some(Err(error)) => {
+                self.end_sessions(application_name).await;
+                Err(BackupError::Command(error))
+            }
+            None => {
+                self.end_sessions(application_name).await;
+                Err(Cancelled.into())
+            }
+        }
+    }
+
+    /// A program that failed because its server went away is told as that.
+    async fn explain(&self, failure: BackupError) -> BackupError {
+        tracing::error!(error = ?failure, "a PostgreSQL program failed");
+        match self.database.server().await {
+            Ok(_) => failure,
+            Err(error) => BackupError::Database(error),
+        }
+    }
+
+    async fn end_sessions(&self, application_name: &str) {
+        match self.database.terminate_application(application_name).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, application_name, "ended its sessions in PostgreSQL"),
+            Err(error) => tracing::warn!(%error, application_name, "cannot end its sessions in PostgreSQL"),
+        }
+    }
+}

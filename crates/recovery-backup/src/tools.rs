@@ -1,0 +1,289 @@
+//! PostgreSQL's own programs: which of them fits the server, how they are called, and what they say when they fail.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use recovery_core::{
+    database::{ConnectionTarget, DatabaseName, PostgresVersion, ServerAddress},
+    port::{Command, CommandOutput, CommandRunner},
+};
+
+use crate::{BackupError, BackupSettings, Compression};
+
+/// A dump or load may take long; it is watched for progress instead, and this only bounds what nobody watches.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long `pg_dump` waits for a table that somebody is altering.
+const LOCK_WAIT: &str = "60s";
+
+/// The client programs of one installation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tools {
+    directory: PathBuf,
+    /// Their version.
+    pub version: PostgresVersion,
+}
+
+impl Tools {
+    /// The programs of the server's own major version. Older ones cannot dump a newer server. Newer ones make archives
+    /// that the server's own `pg_restore` does not read, and load with settings that an older server does not know.
+    pub(crate) async fn for_server(
+        settings: &BackupSettings,
+        runner: &dyn CommandRunner,
+        server: PostgresVersion,
+    ) -> Result<Self, BackupError> {
+        let found = Self::installed(settings, runner, "pg_dump").await;
+        found.iter().find(|tools| tools.version.major() == server.major()).cloned().ok_or_else(|| {
+            BackupError::ToolUnavailable {
+                tool: "pg_dump",
+                needed: server.major().to_string(),
+                found: describe(&found),
+            }
+        })
+    }
+
+    /// Programs that can read an archive made by this version: of its major version or, failing that, a newer one.
+    pub(crate) async fn able_to_read(
+        settings: &BackupSettings,
+        runner: &dyn CommandRunner,
+        archive: PostgresVersion,
+    ) -> Result<Self, BackupError> {
+        let mut found = Self::installed(settings, runner, "pg_restore").await;
+        found.sort_by_key(|tools| tools.version);
+        found.iter().find(|tools| tools.version.major() >= archive.major()).cloned().ok_or_else(|| {
+            BackupError::ToolUnavailable {
+                tool: "pg_restore",
+                needed: format!("{} or newer", archive.major()),
+                found: describe(&found),
+            }
+        })
+    }
+
+    async fn installed(settings: &BackupSettings, runner: &dyn CommandRunner, tool: &str) -> Vec<Self> {
+        let mut found: Vec<Self> = Vec::new();
+        for directory in &settings.tool_directories {
+            let command = base(&directory.join(tool)).arg("--version").timeout(Duration::from_secs(10));
+            if let Ok(output) = runner.run(command).await
+                && output.exit.success()
+                && let Some(version) = parse_version(&String::from_utf8_lossy(&output.stdout))
+            {
+                found.push(Self { directory: directory.clone(), version });
+            }
+        }
+        found
+    }
+
+    /// Dumps the target's database into a directory, as a snapshot shows it.
+    pub(crate) fn dump(&self, request: &DumpRequest<'_>) -> Command {
+        // The data is on disk once it is packed; syncing each dump file as well would do the work twice.
+        connection(base(&self.directory.join("pg_dump")), request.target, request.application_name)
+            .env("PGDATABASE", request.target.database.as_str())
+            .arg("--format=directory")
+            .arg(format!("--jobs={}", request.jobs))
+            .arg(compression_argument(request.compression, self.version))
+            .arg(format!("--lock-wait-timeout={LOCK_WAIT}"))
+            .arg(format!("--snapshot={}", request.snapshot))
+            .arg("--no-password")
+            .arg("--no-sync")
+            .arg(argument("--file=", request.directory))
+            .timeout(LONGEST)
+    }
+
+    /// Loads a dump into a database, stopping at the first error.
+    pub(crate) fn load(&self, request: &LoadRequest<'_>) -> Command {
+        let options = [
+            // Nothing is lost if the server dies: the database is only used once the swap, which is synchronous and
+            // comes later in the same log, has been written.
+            "synchronous_commit=off".to_owned(),
+            format!("maintenance_work_mem={}MB", (512 / request.jobs.max(1)).clamp(64, 256)),
+            "statement_timeout=0".to_owned(),
+            "lock_timeout=0".to_owned(),
+            "idle_in_transaction_session_timeout=0".to_owned(),
+            "default_transaction_read_only=off".to_owned(),
+        ];
+        let options: Vec<String> = options.iter().map(|option| format!("-c {option}")).collect();
+        connection(base(&self.directory.join("pg_restore")), request.target, request.application_name)
+            .env("PGOPTIONS", options.join(" "))
+            .arg("--format=directory")
+            .arg("--exit-on-error")
+            .arg(format!("--jobs={}", request.jobs))
+            .arg("--no-password")
+            .arg(format!("--dbname={}", connection_string(request.database)))
+            .arg(request.directory)
+            .timeout(LONGEST)
+    }
+
+    /// Lists a dump's table of contents, which reads all of it.
+    pub(crate) fn list(&self, directory: &Path) -> Command {
+        base(&self.directory.join("pg_restore"))
+            .arg("--format=directory")
+            .arg("--list")
+            .arg(directory)
+            .timeout(Duration::from_secs(300))
+            .stdout_limit(256 * 1024 * 1024)
+    }
+}
+
+/// What `pg_dump` is to do.
+pub(crate) struct DumpRequest<'a> {
+    pub target: &'a ConnectionTarget,
+    pub application_name: &'a str,
+    pub snapshot: &'a str,
+    pub directory: &'a Path,
+    pub jobs: usize,
+    pub compression: Compression,
+}
+
+/// What `pg_restore` is to do.
+pub(crate) struct LoadRequest<'a> {
+    pub target: &'a ConnectionTarget,
+    pub application_name: &'a str,
+    pub database: &'a DatabaseName,
+    pub directory: &'a Path,
+    pub jobs: usize,
+}
+
+/// What a failed program left, as an error.
+pub(crate) fn failure(tool: &'static str, output: &CommandOutput) -> BackupError {
+    BackupError::ToolFailed {
+        tool: tool.to_owned(),
+        exit: output.exit.to_string(),
+        said: first_error_line(tool, &output.stderr_tail),
+        stderr_tail: output.stderr_tail.clone(),
+    }
+}
+
+/// The environment of a child is empty but for this: messages in English, and the C library's encoding.
+fn base(program: &Path) -> Command {
+    Command::new(program).env("LC_ALL", "C.UTF-8").env("PATH", "/usr/local/bin:/usr/bin:/bin")
+}
+
+fn connection(command: Command, target: &ConnectionTarget, application_name: &str) -> Command {
+    let host = match &target.address {
+        ServerAddress::Host(host) => OsString::from(host),
+        ServerAddress::SocketDirectory(path) => path.as_os_str().to_owned(),
+    };
+    let command = command
+        .env("PGHOST", host)
+        .env("PGPORT", target.port.to_string())
+        .env("PGUSER", &target.user)
+        .env("PGAPPNAME", application_name)
+        .env("PGCONNECT_TIMEOUT", "10");
+    match &target.password {
+        Some(password) => command.secret_env("PGPASSWORD", password.clone()),
+        None => command,
+    }
+}
+
+/// A database name such as `a=b` or `postgresql://x` would be taken for a connection string; inside one it is a name.
+fn connection_string(database: &DatabaseName) -> String {
+    format!("dbname='{}'", database.as_str().replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+fn argument(name: &str, value: &Path) -> OsString {
+    let mut argument = OsString::from(name);
+    argument.push(value);
+    argument
+}
+
+fn compression_argument(compression: Compression, client: PostgresVersion) -> String {
+    let knows_methods = client.major() >= 16;
+    match compression {
+        Compression::None => "--compress=0".to_owned(),
+        Compression::Gzip(level) => format!("--compress={level}"),
+        Compression::Zstd(level) if knows_methods => format!("--compress=zstd:{level}"),
+        Compression::Auto if knows_methods => "--compress=zstd:1".to_owned(),
+        Compression::Zstd(_) | Compression::Auto => "--compress=1".to_owned(),
+    }
+}
+
+/// `pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)` → 15.18.
+fn parse_version(output: &str) -> Option<PostgresVersion> {
+    let text = output.split_once("(PostgreSQL)")?.1.split_whitespace().next()?;
+    let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>();
+    let major: u32 = digits(text).parse().ok()?;
+    let minor: u32 = text.split_once('.').map_or(Some(0), |(_, rest)| digits(rest).parse().ok())?;
+    major.checked_mul(10_000)?.checked_add(minor).map(PostgresVersion)
+}
+
+fn describe(found: &[Tools]) -> String {
+    if found.is_empty() {
+        return "no PostgreSQL client was found".to_owned();
+    }
+    let versions: Vec<String> = found.iter().map(|tools| tools.version.to_string()).collect();
+    format!("found {}", versions.join(", "))
+}
+
+/// The first line in which the program names an error, without its own name and cut to a readable length. Lines that
+/// follow one can quote rows, so they are for the log alone.
+fn first_error_line(tool: &str, stderr: &str) -> Option<String> {
+    let prefix = format!("{tool}: error: ");
+    let line = stderr.lines().find_map(|line| line.strip_prefix(&prefix))?;
+    Some(line.chars().take(300).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_every_kind_are_understood() {
+        for (text, version) in [
+            ("pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n", Some(150_018)),
+            ("pg_restore (PostgreSQL) 17.2\n", Some(170_002)),
+            ("pg_dump (PostgreSQL) 18beta1\n", Some(180_000)),
+            ("pg_dump (PostgreSQL) 19devel\n", Some(190_000)),
+            ("pg_dump (PostgreSQL) 16rc1 (Homebrew)\n", Some(160_000)),
+            ("pg_dump (PostgreSQL) 99999999.1\n", None),
+            ("pg_dump (PostgreSQL)\n", None),
+            ("command not found", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_version(text), version.map(PostgresVersion), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_database_name_is_never_a_connection_string() {
+        for (name, expected) in [
+            ("nova", "dbname='nova'"),
+            ("host=evil", "dbname='host=evil'"),
+            ("postgresql://evil/", "dbname='postgresql://evil/'"),
+            (r"it's \ odd", r"dbname='it\'s \\ odd'"),
+        ] {
+            assert_eq!(connection_string(&name.parse().unwrap()), expected);
+        }
+    }
+
+    #[test]
+    fn only_the_tool_s_own_error_line_is_told() {
+        let stderr = "pg_restore: while PROCESSING TOC:\npg_restore: error: COPY failed for table \"users\": ERROR:  no\n\
+                      CONTEXT:  COPY users, line 3: \"a secret\"\npg_restore: error: second\n";
+        assert_eq!(
+            first_error_line("pg_restore", stderr).unwrap(),
+            "COPY failed for table \"users\": ERROR:  no"
+        );
+        assert_eq!(first_error_line("pg_restore", "Segmentation fault"), None);
+        assert_eq!(
+            first_error_line("pg_dump", &format!("pg_dump: error: {}", "é".repeat(900)))
+                .unwrap()
+                .chars()
+                .count(),
+            300
+        );
+    }
+
+    #[test]
+    fn compression_follows_the_client() {
+        let argument = |compression: &str, version| {
+            compression_argument(compression.parse().unwrap(), PostgresVersion(version))
+        };
+        assert_eq!(argument("auto", 150_018), "--compress=1");
+        assert_eq!(argument("auto", 160_001), "--compress=zstd:1");
+        assert_eq!(argument("zstd:3", 170_001), "--compress=zstd:3");
+        assert_eq!(argument("none", 150_018), "--compress=0");
+        assert_eq!(argument("gzip:6", 170_001), "--compress=6");
+    }
+}

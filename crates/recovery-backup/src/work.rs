@@ -1,0 +1,140 @@
+//! Work on files that takes long: done on a thread of its own, watched from the operation, stopped with it.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use recovery_core::{
+    OperationId, Progress,
+    port::{Cancelled, OperationContext},
+};
+
+use crate::BackupError;
+
+/// How often progress is looked at.
+pub(crate) const TICK: Duration = Duration::from_millis(200);
+
+/// Counts what is done, and says when to stop.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    done: AtomicU64,
+    stopped: AtomicBool,
+}
+
+impl Meter {
+    /// So many bytes more.
+    pub(crate) fn add(&self, bytes: u64) {
+        self.done.fetch_add(bytes, Relaxed);
+    }
+
+    /// Whether the work is to end.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Relaxed)
+    }
+}
+
+/// Stops the work when the operation that waits for it goes away.
+struct StopOnDrop(Arc<Meter>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stopped.store(true, Relaxed);
+    }
+}
+
+/// Runs `work` on a blocking thread and reports its meter as progress of `phase`, out of `total` bytes.
+pub(crate) async fn watched<T: Send + 'static>(
+    context: &dyn OperationContext,
+    phase: &'static str,
+    total: Option<u64>,
+    work: impl FnOnce(&Meter) -> T + Send + 'static,
+) -> Result<T, BackupError> {
+    let meter = Arc::new(Meter::default());
+    let stop = StopOnDrop(Arc::clone(&meter));
+    context.report(Progress::bytes(phase, 0, total));
+    let mut task = tokio::task::spawn_blocking(move || work(&meter));
+    loop {
+        tokio::select! {
+            joined = &mut task => {
+                return joined.map_err(|error| BackupError::Storage {
+                    doing: "work",
+                    path: PathBuf::new(),
+                    source: io::Error::other(error),
+                });
+            }
+            () = context.cancelled(), if !stop.0.is_stopped() => stop.0.stopped.store(true, Relaxed),
+            () = tokio::time::sleep(TICK) => {
+                let done = stop.0.done.load(Relaxed);
+                context.report(Progress::bytes(phase, total.map_or(done, |total| done.min(total)), total));
+            }
+        }
+    }
+}
+
+/// Runs quick file work on a blocking thread.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BackupError> + Send + 'static,
+) -> Result<T, BackupError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(BackupError::Storage { doing: "work", path: PathBuf::new(), source: io::Error::other(error) })
+    })
+}
+
+/// Fails where the operation was cancelled.
+pub(crate) fn check_cancelled(context: &dyn OperationContext) -> Result<(), Cancelled> {
+    if context.is_cancelled() { Err(Cancelled) } else { Ok(()) }
+}
+
+/// A directory of one operation inside the backup directory, removed with everything in it when dropped. What a
+/// crash leaves of it is swept by its name.
+#[derive(Debug)]
+pub(crate) struct WorkDirectory(PathBuf);
+
+impl WorkDirectory {
+    const PREFIX: &str = ".partial-";
+
+    /// Creates it.
+    pub(crate) fn create(directory: &Path, id: OperationId) -> Result<Self, BackupError> {
+        let path = directory.join(format!("{}{}", Self::PREFIX, id.short()));
+        fs::create_dir(&path).map_err(BackupError::storage("create a work directory", &path))?;
+        Ok(Self(path))
+    }
+
+    /// Its path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Removes those that operations of the past have left. The caller holds the lock of the directory.
+    pub(crate) fn sweep(directory: &Path) -> Result<Vec<String>, BackupError> {
+        fn failed(path: &Path) -> impl FnOnce(io::Error) -> BackupError {
+            BackupError::storage("remove a leftover", path)
+        }
+        let mut swept = Vec::new();
+        for entry in fs::read_dir(directory).map_err(failed(directory))? {
+            let path = entry.map_err(failed(directory))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name.starts_with(Self::PREFIX) {
+                let is_directory = fs::symlink_metadata(&path).is_ok_and(|data| data.is_dir());
+                if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }
+                    .map_err(failed(&path))?;
+                swept.push(name);
+            }
+        }
+        Ok(swept)
+    }
+}
+
+impl Drop for WorkDirectory {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!(path = %self.0.display(), %error, "cannot remove a work directory; the next backup will");
+        }
+    }
+}
