@@ -1,2 +1,53 @@
-//! Developer commands.
-fn main() {}
+//! The commands of a developer's day: `cargo xtask up`, `test`, `bench`, `tidy`, `openapi`.
+//!
+//! Nothing here is part of the product, and nothing of the product is linked in: the service is run as the program
+//! that a user would run.
+
+mod bench;
+mod cluster;
+mod http;
+mod openapi;
+mod packages;
+mod redis;
+mod sample;
+mod service;
+mod shell;
+mod signal;
+mod test;
+mod tidy;
+mod up;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+
+/// Developer commands of Nova Recovery
+#[derive(Parser)]
+#[command(name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// From a fresh Debian machine to a running service with a sample database
+    Up(up::Options),
+    /// Everything that must hold: format, lints, rules, documents, tests against real servers, examples
+    Test,
+    /// Speed and memory against pg_dump, pg_restore and the classic way, with limits
+    Bench(bench::Options),
+    /// The rules that the compiler does not check: layers, file sizes, leftovers
+    Tidy,
+    /// Writes docs/openapi.json and docs/configuration.md from the code
+    Openapi,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Up(options) => up::run(&options),
+        Command::Test => test::run(),
+        Command::Bench(options) => bench::run(&options),
+        Command::Tidy => tidy::run(),
+        Command::Openapi => openapi::write(),
+    }
+}

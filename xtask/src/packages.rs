@@ -1,0 +1,78 @@
+//! What must be installed, and installing it on Debian.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell;
+
+/// A program that is needed, the Debian package that has it, and what it is for.
+struct Need {
+    package: &'static str,
+    present: fn() -> bool,
+    purpose: &'static str,
+}
+
+const NEEDS: [Need; 3] = [
+    Need {
+        package: "postgresql",
+        present: || postgres_programs().is_ok(),
+        purpose: "the server that is backed up, and the extensions that the sample database uses",
+    },
+    Need {
+        package: "postgresql-client",
+        present: || shell::exists("psql"),
+        purpose: "psql, pg_dump and pg_restore",
+    },
+    Need {
+        package: "redis-server",
+        present: || shell::exists("redis-server"),
+        purpose: "the Redis that holds Nova's run-time settings",
+    },
+];
+
+/// Installs what is missing, after saying what and why; where it may not, says what to install.
+pub(crate) fn ensure() -> Result<()> {
+    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !(need.present)()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for need in &missing {
+        println!("missing: {} ({})", need.package, need.purpose);
+    }
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    let by_hand = format!("apt-get install {}", packages.join(" "));
+    if !shell::exists("apt-get") {
+        bail!(
+            "this is no Debian; install what is missing with your system's package manager, then run this again"
+        );
+    }
+    if !rustix::process::geteuid().is_root() {
+        bail!("only root can install packages; run `sudo {by_hand}`, then run this again");
+    }
+    println!("installing: {by_hand}");
+    let apt = |arguments: &[&str]| {
+        shell::quiet(shell::command("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    apt(&["update", "-q"])?;
+    apt(&[&["install", "-y", "-q", "--no-install-recommends"], packages.as_slice()].concat())?;
+    match missing.iter().find(|need| !(need.present)()) {
+        Some(need) => bail!("{} is installed and yet not to be found", need.package),
+        None => Ok(()),
+    }
+}
+
+/// The directory with the programs of the newest PostgreSQL server that is installed.
+pub(crate) fn postgres_programs() -> Result<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").context("no PostgreSQL server is installed")?;
+    versions
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let version: u32 = entry.file_name().to_str()?.parse().ok()?;
+            let programs = entry.path().join("bin");
+            programs.join("initdb").exists().then_some((version, programs))
+        })
+        .max()
+        .map(|(_, programs)| programs)
+        .context("no PostgreSQL server is installed under /usr/lib/postgresql")
+}

@@ -1,0 +1,105 @@
+//! `cargo xtask test`: everything that must hold, one step after the other, up to the first failure.
+
+mod examples;
+mod summary;
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail};
+
+use crate::{openapi, packages, shell, tidy, workspace};
+use summary::Counts;
+
+/// Runs every step. The last line says how many checks passed and failed: tests, documentation tests, examples, and
+/// the step that failed where it is not one of these.
+pub(crate) fn run() -> Result<()> {
+    let started = Instant::now();
+    let mut counts = Counts::default();
+    let result = steps(&mut counts);
+    println!("\nall steps: {}", seconds(started.elapsed()));
+    if result.is_err() && counts.failed == 0 {
+        counts.failed = 1;
+    }
+    if let Err(error) = &result {
+        println!("failed: {error:#}");
+    }
+    println!("{counts}");
+    if result.is_err() {
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+fn steps(counts: &mut Counts) -> Result<()> {
+    step("packages", packages::ensure)?;
+    step("format", || shell::run(&mut shell::cargo(["fmt", "--all", "--check"])))?;
+    step("tidy", tidy::run)?;
+    step("clippy", || {
+        shell::run(&mut shell::cargo([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    })?;
+    let mut binary = None;
+    step("build nova-recovery", || {
+        binary = Some(workspace::build_service(false)?);
+        Ok(())
+    })?;
+    let Some(binary) = binary else { bail!("nova-recovery was not built") };
+    step("generated documents", || openapi::check(&binary))?;
+    step("tests", || tests(&binary, counts))?;
+    step("documentation tests", || {
+        let mut doc = shell::cargo(["test", "--workspace", "--doc", "--quiet"]);
+        counts.add(summary::run_showing(&mut doc, summary::libtest)?)
+    })?;
+    step("examples", || counts.add(examples::run_all()?))?;
+    step("documentation", || {
+        let mut doc = shell::cargo(["doc", "--workspace", "--no-deps", "--quiet"]);
+        shell::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
+    })
+}
+
+fn tests(binary: &Path, counts: &mut Counts) -> Result<()> {
+    let (mut command, parse): (_, fn(&str) -> Option<Counts>) =
+        if shell::quiet(&mut shell::cargo(["nextest", "--version"])).is_ok() {
+            (
+                shell::cargo(["nextest", "run", "--workspace", "--no-fail-fast", "--status-level", "slow"]),
+                summary::nextest,
+            )
+        } else {
+            println!("cargo-nextest is not installed: `cargo test` runs the tests instead, more slowly");
+            (
+                shell::cargo([
+                    "test",
+                    "--workspace",
+                    "--lib",
+                    "--bins",
+                    "--tests",
+                    "--no-fail-fast",
+                    "--quiet",
+                ]),
+                summary::libtest,
+            )
+        };
+    counts.add(summary::run_showing(command.env("NOVA_RECOVERY_BIN", binary), parse)?)
+}
+
+fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    println!("\n== {name}");
+    let started = Instant::now();
+    work().map_err(|error| error.context(name.to_owned()))?;
+    println!("   {name}: {}", seconds(started.elapsed()));
+    Ok(())
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}

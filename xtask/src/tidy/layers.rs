@@ -1,0 +1,108 @@
+//! Which of our crates may depend on which, and what each manifest must have.
+
+use std::{collections::BTreeSet, fs};
+
+use anyhow::Result;
+use cargo_metadata::{DependencyKind, Metadata, Package, TargetKind};
+
+use super::Report;
+
+/// Checks every member of the workspace.
+pub(super) fn check(metadata: &Metadata, report: &mut Report) -> Result<()> {
+    let packages = metadata.workspace_packages();
+    let ours: BTreeSet<&str> = packages.iter().map(|package| package.name.as_str()).collect();
+    for package in &packages {
+        let name = package.name.as_str();
+        for dependency in package.dependencies.iter().filter(|d| ours.contains(d.name.as_str())) {
+            let dev = dependency.kind == DependencyKind::Development;
+            if !may_depend(name, &dependency.name, dev) {
+                let what = if dev { "dev-depends" } else { "depends" };
+                report.problem(format!("{name} {what} on {}, which its layer must not", dependency.name));
+            }
+        }
+        check_manifest(package, report)?;
+    }
+    Ok(())
+}
+
+/// The order of the layers. What is not said here is forbidden.
+fn may_depend(from: &str, on: &str, dev: bool) -> bool {
+    match (from, on) {
+        ("xtask" | "recovery-core", _) | (_, "xtask" | "recovery-server" | "recovery-tests")
+            if from != "recovery-tests" =>
+        {
+            // The core's doc tests and examples need nothing of ours either.
+            false
+        }
+        ("recovery-tests", "recovery-server" | "recovery-testkit") => true,
+        ("recovery-tests", _) => false,
+        ("recovery-server", "recovery-testkit") => dev,
+        ("recovery-server", _) | (_, "recovery-core") => true,
+        // Backing a database up takes a database and a runner: its examples and tests use the real ones.
+        ("recovery-backup", "recovery-store" | "recovery-process") => dev,
+        (_, "recovery-testkit") => dev,
+        _ => false,
+    }
+}
+
+fn check_manifest(package: &Package, report: &mut Report) -> Result<()> {
+    let name = &package.name;
+    if package.description.as_deref().unwrap_or_default().is_empty() {
+        report.problem(format!("{name} has no description in its Cargo.toml"));
+    }
+    let manifest = fs::read_to_string(&package.manifest_path)?;
+    if !inherits_lints(&manifest) {
+        report.problem(format!("{name} does not take the workspace's lints ([lints] workspace = true)"));
+    }
+    let has = |kind: TargetKind| package.targets.iter().any(|target| target.kind.contains(&kind));
+    let embeddable = package
+        .manifest_path
+        .parent()
+        .is_some_and(|path| path.parent().is_some_and(|p| p.ends_with("crates")));
+    if embeddable && has(TargetKind::Lib) && !has(TargetKind::Example) {
+        report.problem(format!("{name} has no program under examples/ that shows how to use it"));
+    }
+    Ok(())
+}
+
+fn inherits_lints(manifest: &str) -> bool {
+    let mut lines = manifest.lines().map(str::trim).skip_while(|line| *line != "[lints]").skip(1);
+    lines.by_ref().take_while(|line| !line.starts_with('[')).any(|line| line == "workspace = true")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers() {
+        let check = |from: &str, on: &str, dev: bool, expect: bool| {
+            assert_eq!(may_depend(from, on, dev), expect, "{from} on {on}, dev: {dev}");
+        };
+        check("recovery-store", "recovery-core", false, true);
+        check("recovery-store", "recovery-process", false, false);
+        check("recovery-store", "recovery-process", true, false);
+        check("recovery-store", "recovery-testkit", true, true);
+        check("recovery-store", "recovery-testkit", false, false);
+        check("recovery-core", "recovery-testkit", true, false);
+        check("recovery-testkit", "recovery-core", false, true);
+        check("recovery-testkit", "recovery-store", false, false);
+        check("recovery-backup", "recovery-store", true, true);
+        check("recovery-backup", "recovery-store", false, false);
+        check("recovery-server", "recovery-backup", false, true);
+        check("recovery-server", "recovery-testkit", false, false);
+        check("recovery-backup", "recovery-server", true, false);
+        check("recovery-tests", "recovery-server", true, true);
+        check("recovery-tests", "recovery-core", true, false);
+        check("recovery-tests", "xtask", true, false);
+        check("xtask", "recovery-core", false, false);
+        check("recovery-server", "xtask", false, false);
+    }
+
+    #[test]
+    fn lints_are_inherited_only_under_their_own_heading() {
+        assert!(inherits_lints("[package]\nname = \"a\"\n\n[lints]\nworkspace = true\n"));
+        assert!(!inherits_lints("[package]\nname = \"a\"\n[lints]\n[dependencies]\nworkspace = true\n"));
+        assert!(!inherits_lints("[package]\nname = \"a\"\n"));
+    }
+}

@@ -1,0 +1,58 @@
+//! Where things are, and building the service.
+
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell;
+
+/// The repository.
+pub(crate) fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target_directory() -> Result<PathBuf> {
+    Ok(metadata(false)?.target_directory.into_std_path_buf())
+}
+
+/// What cargo knows about the workspace.
+pub(crate) fn metadata(with_dependencies: bool) -> Result<cargo_metadata::Metadata> {
+    let mut command = cargo_metadata::MetadataCommand::new();
+    command.current_dir(root());
+    if !with_dependencies {
+        command.no_deps();
+    }
+    command.exec().context("cargo metadata")
+}
+
+/// Builds `nova-recovery` and returns its path.
+pub(crate) fn build_service(release: bool) -> Result<PathBuf> {
+    let mut build = shell::cargo(["build", "--package", "recovery-server", "--bin", "nova-recovery"]);
+    if release {
+        build.arg("--release");
+    }
+    shell::run(&mut build)?;
+    let path = target_directory()?.join(if release { "release" } else { "debug" }).join("nova-recovery");
+    if !path.exists() {
+        bail!("cargo built no {}", path.display());
+    }
+    Ok(path)
+}
+
+/// Whether nobody listens on this port of the loopback address.
+pub(crate) fn port_is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// The wanted port, or another one where that is taken.
+pub(crate) fn free_port(wanted: u16) -> Result<u16> {
+    if wanted != 0 && port_is_free(wanted) {
+        return Ok(wanted);
+    }
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?.local_addr()?.port())
+}
