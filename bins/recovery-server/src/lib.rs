@@ -4,4 +4,5 @@
 //! them, [`operations`] carries out everything that takes long, [`auth`] decides who may ask for it, and [`http`]
 //! answers. What a backup is, and how PostgreSQL is spoken to, is the business of the crates below.
 
+pub mod auth;
 pub mod operations;

@@ -1,0 +1,133 @@
+//! The admin secret: the configured one, or the one that took its place at run time.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use recovery_core::port::KeyValue;
+use secrecy::{ExposeSecret as _, SecretString};
+use subtle::ConstantTimeEq as _;
+use tokio::sync::Mutex;
+
+/// The database of Redis and the key under which the platform keeps a changed secret.
+const DATABASE: u8 = 1;
+const KEY: &str = "nova:config:auth.admin_secret";
+
+/// How long an answer of Redis is good for.
+const MAX_AGE: Duration = Duration::from_secs(30);
+/// How long Redis is left alone after it did not answer.
+const PAUSE: Duration = Duration::from_secs(5);
+/// How often Redis is asked again because of a secret that does not match.
+const REREAD: Duration = Duration::from_secs(1);
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The secret that counts now.
+#[derive(Clone)]
+pub(super) struct Current {
+    secret: SecretString,
+    /// Goes up with every change: what was begun under another secret ends.
+    pub(super) generation: u64,
+}
+
+impl Current {
+    /// Compares in a time that does not depend on where the two differ.
+    pub(super) fn is(&self, offered: &[u8]) -> bool {
+        self.secret.expose_secret().as_bytes().ct_eq(offered).into()
+    }
+}
+
+pub(super) struct AdminSecret {
+    configured: SecretString,
+    store: Arc<dyn KeyValue>,
+    state: Mutex<State>,
+}
+
+struct State {
+    current: Current,
+    asked: Option<Instant>,
+    good_for: Duration,
+}
+
+impl AdminSecret {
+    pub(super) fn new(configured: SecretString, store: Arc<dyn KeyValue>) -> Self {
+        let current = Current { secret: configured.clone(), generation: 0 };
+        Self { configured, store, state: Mutex::new(State { current, asked: None, good_for: MAX_AGE }) }
+    }
+
+    /// The secret, at most half a minute old while Redis answers; else the last one known.
+    pub(super) async fn current(&self) -> Current {
+        self.not_older_than(MAX_AGE).await
+    }
+
+    /// The secret, asked for again unless that was done a moment ago.
+    pub(super) async fn reread(&self) -> Current {
+        self.not_older_than(REREAD).await
+    }
+
+    pub(super) async fn generation(&self) -> u64 {
+        self.current().await.generation
+    }
+
+    async fn not_older_than(&self, age: Duration) -> Current {
+        let mut state = self.state.lock().await;
+        if !state.asked.is_some_and(|asked| asked.elapsed() < age.min(state.good_for)) {
+            self.ask(&mut state).await;
+        }
+        state.current.clone()
+    }
+
+    async fn ask(&self, state: &mut State) {
+        let answer = tokio::time::timeout(PATIENCE, self.store.get(DATABASE, KEY)).await;
+        state.asked = Some(Instant::now());
+        let secret = match answer {
+            Ok(Ok(value)) => value.as_deref().and_then(unquote).unwrap_or_else(|| self.configured.clone()),
+            Ok(Err(_)) | Err(_) => {
+                state.good_for = PAUSE;
+                return;
+            }
+        };
+        state.good_for = MAX_AGE;
+        if secret.expose_secret() != state.current.secret.expose_secret() {
+            tracing::info!("the admin secret in force has changed; console sessions have ended");
+            state.current = Current { secret, generation: state.current.generation + 1 };
+        }
+    }
+}
+
+/// The secret of a stored value, which may be a JSON string; an empty one is none.
+fn unquote(stored: &str) -> Option<SecretString> {
+    let text = match serde_json::from_str::<String>(stored) {
+        Ok(text) => text,
+        Err(_) => stored.to_owned(),
+    };
+    (!text.is_empty()).then(|| text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(stored: &str, expect: Option<&str>) {
+        assert_eq!(unquote(stored).as_ref().map(|secret| secret.expose_secret()), expect, "{stored}");
+    }
+
+    #[test]
+    fn a_stored_secret_may_be_quoted() {
+        check("plain-secret", Some("plain-secret"));
+        check(r#""quoted-\"secret""#, Some(r#"quoted-"secret"#));
+        check("1234567890", Some("1234567890"));
+        check("", None);
+        check(r#""""#, None);
+    }
+
+    #[test]
+    fn only_the_whole_secret_matches() {
+        let current = Current { secret: "correct horse".into(), generation: 0 };
+        assert!(current.is(b"correct horse"));
+        for wrong in [&b"correct hors"[..], b"correct horsf", b"correct horse ", b"", b"\xff"] {
+            assert!(!current.is(wrong));
+        }
+    }
+}
