@@ -28,19 +28,13 @@ pub(super) fn check(metadata: &Metadata, report: &mut Report) -> Result<()> {
 /// The order of the layers. What is not said here is forbidden.
 fn may_depend(from: &str, on: &str, dev: bool) -> bool {
     match (from, on) {
-        ("xtask" | "recovery-core", _) | (_, "xtask" | "recovery-server" | "recovery-tests")
-            if from != "recovery-tests" =>
-        {
-            // The core's doc tests and examples need nothing of ours either.
-            false
-        }
-        ("recovery-tests", "recovery-server" | "recovery-testkit") => true,
-        ("recovery-tests", _) => false,
-        ("recovery-server", "recovery-testkit") => dev,
+        ("xtask" | "recovery-core", _) => false,
+        ("recovery-tests", _) => matches!(on, "recovery-server" | "recovery-testkit"),
+        (_, "xtask" | "recovery-tests" | "recovery-server") => false,
+        (_, "recovery-testkit") => dev,
         ("recovery-server", _) | (_, "recovery-core") => true,
         // Backing a database up takes a database and a runner: its examples and tests use the real ones.
         ("recovery-backup", "recovery-store" | "recovery-process") => dev,
-        (_, "recovery-testkit") => dev,
         _ => false,
     }
 }
