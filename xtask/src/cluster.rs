@@ -204,3 +204,50 @@ fn postgres_user() -> Result<Option<(u32, u32)>> {
 fn quoted(path: &Path) -> String {
     format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_starts_answers_and_comes_back() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let home = directory.path().join("it's a cluster");
+        let mut first = Cluster::start(&home, 0, &["fsync=off"]).unwrap();
+        first.sql("postgres", "CREATE DATABASE kept").unwrap();
+        assert_eq!(first.sql("kept", "SHOW fsync").unwrap(), "off");
+        let (port, url) = (first.port, first.url("kept"));
+        first.stop().unwrap();
+        assert!(workspace::port_is_free(port));
+
+        // As after `kill -9` of this program: the server runs on, and the next one takes its cluster over.
+        let mut second = Cluster::start(&home, port, &["fsync=off"]).unwrap();
+        assert_eq!(second.url("kept"), url);
+        second.running = false;
+        drop(second);
+        let third = Cluster::start(&home, port, &["fsync=off"]).unwrap();
+        assert_eq!(third.sql("kept", "SELECT 1").unwrap(), "1");
+    }
+
+    #[test]
+    fn what_is_no_cluster_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("precious"), "").unwrap();
+        let error = Cluster::start(directory.path(), 0, &[]).err().unwrap().to_string();
+        assert!(error.contains("no PostgreSQL cluster"), "{error}");
+        assert!(directory.path().join("precious").exists());
+    }
+
+    #[test]
+    fn a_cluster_goes_where_its_user_may_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let preferred = directory.path().join("postgres");
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(home(&preferred).unwrap(), preferred);
+        if rustix::process::geteuid().is_root() {
+            fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+            assert!(home(&preferred).unwrap().starts_with("/var/lib/postgresql"));
+        }
+    }
+}

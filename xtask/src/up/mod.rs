@@ -75,7 +75,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         ("ADMIN_SECRET", secret),
         ("BACKUP_DIR", backups.to_string_lossy().into_owned()),
     ];
-    files.write_environment(&settings, &url, &binary)?;
+    files.write_environment(&settings, &binary)?;
     let log = files.path("service.log");
     let mut service = Service::spawn(&binary, &settings, options.port, &log)?;
     files.remember(&Running {

@@ -104,18 +104,12 @@ impl RunFiles {
     }
 
     /// Writes `env`, to be read by a shell with `. .run/env`.
-    pub(super) fn write_environment(
-        &self,
-        settings: &[(&str, String)],
-        url: &str,
-        binary: &Path,
-    ) -> Result<()> {
+    pub(super) fn write_environment(&self, settings: &[(&str, String)], binary: &Path) -> Result<()> {
         let mut text =
             String::from("# Settings of the service that `cargo xtask up` runs. Read it with: . .run/env\n");
         for (name, value) in settings {
             text.push_str(&format!("export {name}={}\n", shell_word(value)));
         }
-        text.push_str(&format!("export NOVA_RECOVERY_URL={}\n", shell_word(url)));
         let directory = binary.parent().context("a binary lies in a directory")?;
         text.push_str(&format!("export PATH={}:\"$PATH\"\n", shell_word(&directory.to_string_lossy())));
         write_private(&self.path("env"), &text)
