@@ -73,6 +73,8 @@ pub enum OperationKind {
     DropReplaced,
     /// Deletes a backup.
     DeleteBackup,
+    /// Clears up what operations that were cut off have left.
+    CleanUp,
 }
 
 impl OperationKind {
@@ -86,6 +88,7 @@ impl OperationKind {
             Self::Rollback => "rollback",
             Self::DropReplaced => "drop_replaced",
             Self::DeleteBackup => "delete_backup",
+            Self::CleanUp => "clean_up",
         }
     }
 }
@@ -100,6 +103,7 @@ impl fmt::Display for OperationKind {
             Self::Rollback => "rollback",
             Self::DropReplaced => "removal of a replaced database",
             Self::DeleteBackup => "deletion of a backup",
+            Self::CleanUp => "clean-up after an interruption",
         })
     }
 }
