@@ -30,10 +30,13 @@ impl Cluster {
     /// Starts the cluster in `directory`, which is made if it is not there. `settings` are given on the server's
     /// command line, `name=value`.
     pub(crate) fn start(directory: &Path, wanted_port: u16, settings: &[&str]) -> Result<Self> {
-        let programs = packages::postgres_programs()?;
-        if !directory.join("PG_VERSION").exists() {
-            initialise(directory, &programs)?;
+        if !directory.exists() {
+            initialise(directory)?;
         }
+        // A newer server, installed meanwhile, could not read the cluster.
+        let version = fs::read_to_string(directory.join("PG_VERSION"))
+            .with_context(|| format!("{} is there and is no PostgreSQL cluster", directory.display()))?;
+        let programs = packages::programs_of(version.trim())?;
         let mut password = String::new();
         fs::File::open(directory.join("superuser-password"))
             .and_then(|mut file| file.read_to_string(&mut password))
@@ -42,11 +45,9 @@ impl Cluster {
             Self { directory: directory.to_owned(), programs, port: 0, password, running: false };
         cluster.stop_left_behind()?;
         cluster.port = workspace::free_port(wanted_port)?;
-        let mut options = format!(
-            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories={}",
-            cluster.port,
-            quoted(directory)
-        );
+        // No socket file: its path would be too long for the kernel in a deep directory.
+        let mut options =
+            format!("-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories=", cluster.port);
         for setting in settings {
             options.push_str(&format!(" -c {setting}"));
         }
@@ -142,27 +143,30 @@ pub(crate) fn home(preferred: &Path) -> Result<PathBuf> {
     Ok(PathBuf::from(format!("/var/lib/postgresql/nova-recovery-{:016x}", hasher.finish())))
 }
 
-fn initialise(directory: &Path, programs: &Path) -> Result<()> {
-    if directory.exists() {
-        bail!("{} is there and is no PostgreSQL cluster", directory.display());
+/// Makes a cluster under another name first: one that was cut off half-way never has the real name.
+fn initialise(directory: &Path) -> Result<()> {
+    let unfinished = directory.with_extension("unfinished");
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished)?;
     }
-    fs::create_dir_all(directory)?;
-    fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
+    fs::create_dir_all(&unfinished)?;
+    fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o700))?;
     let mut secret = tempfile::NamedTempFile::new()?;
     let password = random_hex(16)?;
     secret.write_all(password.as_bytes())?;
     if let Some((uid, gid)) = postgres_user()? {
-        std::os::unix::fs::chown(directory, Some(uid), Some(gid))?;
+        std::os::unix::fs::chown(&unfinished, Some(uid), Some(gid))?;
         std::os::unix::fs::chown(secret.path(), Some(uid), Some(gid))?;
     }
-    let mut initdb = shell::command(programs.join("initdb"));
-    initdb.arg("-D").arg(directory).arg("--pwfile").arg(secret.path());
+    let mut initdb = shell::command(packages::postgres_programs()?.join("initdb"));
+    initdb.arg("-D").arg(&unfinished).arg("--pwfile").arg(secret.path());
     initdb.args(["-U", "nova", "-A", "scram-sha-256", "-E", "UTF8", "--locale", "C.UTF-8"]);
     as_postgres(&mut initdb)?;
     shell::quiet(&mut initdb)?;
-    let kept = directory.join("superuser-password");
+    let kept = unfinished.join("superuser-password");
     fs::write(&kept, &password)?;
     fs::set_permissions(&kept, fs::Permissions::from_mode(0o600))?;
+    fs::rename(&unfinished, directory)?;
     Ok(())
 }
 
@@ -198,11 +202,6 @@ fn postgres_user() -> Result<Option<(u32, u32)>> {
         [_, _, uid, gid, ..] => Ok(Some((uid.parse()?, gid.parse()?))),
         _ => bail!("/etc/passwd has a line that makes no sense"),
     }
-}
-
-/// A path as one word for the shell through which `pg_ctl` starts the server.
-fn quoted(path: &Path) -> String {
-    format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

@@ -50,7 +50,9 @@ pub(crate) fn ensure() -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("only root can install packages; run `sudo {by_hand}`, then run this again");
     }
-    println!("installing: {by_hand}");
+    println!(
+        "installing: {by_hand}   (Debian starts its own PostgreSQL and Redis with it; they are not used here)"
+    );
     let apt = |arguments: &[&str]| {
         shell::quiet(shell::command("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
     };
@@ -60,6 +62,15 @@ pub(crate) fn ensure() -> Result<()> {
         Some(need) => bail!("{} is installed and yet not to be found", need.package),
         None => Ok(()),
     }
+}
+
+/// The directory with the programs of this major version.
+pub(crate) fn programs_of(major: &str) -> Result<PathBuf> {
+    let programs = PathBuf::from("/usr/lib/postgresql").join(major).join("bin");
+    if !programs.join("pg_ctl").exists() {
+        bail!("PostgreSQL {major} is not installed any more; install postgresql-{major}");
+    }
+    Ok(programs)
 }
 
 /// The directory with the programs of the newest PostgreSQL server that is installed.
