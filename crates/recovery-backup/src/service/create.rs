@@ -118,8 +118,13 @@ impl BackupService {
             jobs: self.settings.jobs,
             compression: self.settings.compression,
         });
-        let mut watch =
-            DumpWatch { directory: dump.to_owned(), expected, tables: snapshot.facts().table_count, context };
+        let mut watch = DumpWatch {
+            directory: dump.to_owned(),
+            expected,
+            largest: (0, 0),
+            tables: snapshot.facts().table_count,
+            context,
+        };
         let run = self.run_tool("pg_dump", command, &application_name, context, &mut watch);
         let failure = async |error: BackupError| match space::available(&self.settings.directory) {
             // What a program says of a full disk depends on the program; the disk itself is asked.
@@ -237,6 +242,7 @@ fn members(dump: &Path) -> Result<Vec<Member>, BackupError> {
 struct DumpWatch<'a> {
     directory: PathBuf,
     expected: Option<u64>,
+    largest: (u64, u64),
     tables: u64,
     context: &'a dyn OperationContext,
 }
@@ -245,8 +251,9 @@ struct DumpWatch<'a> {
 impl Watch for DumpWatch<'_> {
     async fn look(&mut self) -> u64 {
         let directory = self.directory.clone();
-        let (bytes, files) =
-            tokio::task::spawn_blocking(move || measure(&directory)).await.unwrap_or_default();
+        let measured = tokio::task::spawn_blocking(move || measure(&directory)).await.unwrap_or_default();
+        self.largest = (self.largest.0.max(measured.0), self.largest.1.max(measured.1));
+        let (bytes, files) = self.largest;
         let total = self.expected.filter(|total| *total >= bytes);
         let mut progress = Progress::bytes("dumping", bytes, total);
         progress.tables = Some((files.min(self.tables), self.tables));

@@ -176,6 +176,7 @@ impl BackupService {
             database: self.database.as_ref(),
             scratch,
             total: manifest.database_size_bytes,
+            largest: 0,
             context,
         };
         self.run_tool("pg_restore", command, &application_name, context, &mut watch).await?;
@@ -329,6 +330,7 @@ struct LoadWatch<'a> {
     database: &'a dyn DatabaseAdmin,
     scratch: &'a DatabaseName,
     total: u64,
+    largest: u64,
     context: &'a dyn OperationContext,
 }
 
@@ -340,9 +342,9 @@ impl Watch for LoadWatch<'_> {
             .into_iter()
             .find(|entry| entry.name == *self.scratch)
             .and_then(|entry| entry.size_bytes);
-        let size = size.unwrap_or(0);
-        self.context.report(Progress::bytes("loading", size.min(self.total), Some(self.total)));
-        size
+        self.largest = self.largest.max(size.unwrap_or(0));
+        self.context.report(Progress::bytes("loading", self.largest.min(self.total), Some(self.total)));
+        self.largest
     }
 }
 

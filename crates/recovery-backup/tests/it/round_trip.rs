@@ -1,0 +1,135 @@
+//! The everyday way: back up, damage, restore, roll back.
+
+use recovery_backup::BackupSettings;
+use recovery_core::{
+    BackupKind, OperationKind, Verification, VerifyLevel,
+    port::{OperationContext, Unwatched},
+};
+use recovery_testkit::{RecordingContext, servers::PostgresServer};
+
+use crate::fixture::{DATABASE, Fixture};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_come_back_and_a_rollback_takes_the_restore_back() {
+    let fixture = Fixture::small();
+    let backup = fixture.create().await;
+    assert_eq!((backup.kind, backup.verification), (BackupKind::Manual, Verification::Verified));
+    assert_eq!(backup.size_bytes, std::fs::metadata(fixture.path(&backup.filename)).unwrap().len());
+    fixture.sql("DELETE FROM messages WHERE id > 10");
+
+    let report = fixture.restore(&backup.filename).await.unwrap();
+    assert_eq!((report.tables, report.rows), (2, 5100));
+    assert_eq!(fixture.count("messages"), 5000);
+    let kept = report.replaced_database.unwrap();
+    assert_eq!(fixture.databases(), [DATABASE, kept.as_str()]);
+
+    let context = Unwatched::new();
+    let lock = fixture.lock(OperationKind::Rollback, &context).await;
+    let rolled_back = fixture.backups.rollback(&lock, report.id, &context).await.unwrap();
+    assert_eq!(fixture.count("messages"), 10);
+    let restores = fixture.backups.replaced().await.unwrap();
+    assert_eq!(restores.iter().map(|restore| restore.id).collect::<Vec<_>>(), [rolled_back.id]);
+
+    let context = Unwatched::new();
+    fixture.backups.rollback(&lock, rolled_back.id, &context).await.unwrap();
+    assert_eq!(fixture.count("messages"), 5000, "a rollback can be taken back as well");
+    let last = fixture.backups.replaced().await.unwrap().remove(0);
+    fixture.backups.drop_replaced(&lock, last.id).await.unwrap();
+    assert_eq!(fixture.databases(), [DATABASE]);
+    assert!(fixture.backups.rollback(&lock, last.id, &context).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backups_of_one_second_do_not_collide_and_are_listed_newest_first() {
+    let fixture = Fixture::small();
+    let mut made = Vec::new();
+    for _ in 0..3 {
+        made.push(fixture.create().await.filename);
+    }
+    made.reverse();
+    let listed: Vec<_> =
+        fixture.backups.list().await.unwrap().into_iter().map(|backup| backup.filename).collect();
+    assert_eq!(listed.len(), 3);
+    assert_eq!(listed.iter().collect::<std::collections::HashSet<_>>(), made.iter().collect());
+
+    let context = Unwatched::new();
+    let lock = fixture.backups.lock_directory(
+        OperationKind::DeleteBackup,
+        context.id(),
+        &recovery_core::Actor::service(),
+    );
+    fixture.backups.delete(&lock.await.unwrap(), &made[1]).await.unwrap();
+    assert_eq!(fixture.backups.list().await.unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn progress_goes_through_the_phases() {
+    let fixture = Fixture::small();
+    let context = RecordingContext::new();
+    let backup = fixture.try_create(&context).await.unwrap();
+    assert_eq!(context.phases(), ["preparing", "dumping", "archiving", "verifying", "publishing"]);
+    let context = RecordingContext::new();
+    fixture.restore_in(&backup.filename, &context).await.unwrap();
+    assert_eq!(
+        context.phases(),
+        ["preparing", "verifying", "loading", "comparing and analyzing", "swapping"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_is_remembered_for_the_very_file() {
+    let fixture = Fixture::small();
+    let name = fixture.create().await.filename;
+    assert_eq!(fixture.backups.find(&name).await.unwrap().verified_level, Some(VerifyLevel::Hashes));
+    let context = Unwatched::new();
+    let report = fixture.backups.verify(&name, VerifyLevel::Contents, &context).await.unwrap();
+    assert_eq!((report.verification, report.problems), (Verification::Verified, vec![]));
+    fixture.backups.verify(&name, VerifyLevel::Hashes, &context).await.unwrap();
+    assert_eq!(fixture.backups.find(&name).await.unwrap().verified_level, Some(VerifyLevel::Contents));
+
+    let file = std::fs::File::options().write(true).open(fixture.path(&name)).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    assert_eq!(fixture.backups.find(&name).await.unwrap().verification, Verification::Unverified);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_compression_is_restored() {
+    for compression in ["none", "gzip:6", "auto"] {
+        let fixture = Fixture::on(PostgresServer::start(), |settings: &mut BackupSettings| {
+            settings.compression = compression.parse().unwrap();
+        });
+        fixture.sql("CREATE TABLE t AS SELECT i FROM generate_series(1, 1000) i");
+        let backup = fixture.create().await;
+        let context = Unwatched::new();
+        let report = fixture.backups.verify(&backup.filename, VerifyLevel::Contents, &context).await.unwrap();
+        assert_eq!(report.problems, Vec::<String>::new(), "{compression}");
+        fixture.sql("DROP TABLE t");
+        fixture.restore(&backup.filename).await.unwrap();
+        assert_eq!(fixture.count("t"), 1000);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_planner_knows_the_tables_of_a_restored_database() {
+    let fixture = Fixture::small();
+    let backup = fixture.create().await;
+    fixture.restore(&backup.filename).await.unwrap();
+    let analyzed = "SELECT count(*) FROM pg_stats WHERE schemaname = 'public' AND tablename = 'messages'";
+    assert_eq!(fixture.sql(analyzed).trim(), "3");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_a_database_with_a_long_and_odd_name() {
+    let server = PostgresServer::start();
+    let name = "a=b 'c' \"d\" postgresql://ü ".to_owned() + &"x".repeat(30);
+    server.psql("postgres", &format!("CREATE DATABASE \"{}\"", name.replace('"', "\"\"")));
+    let directory = tempfile::tempdir().unwrap();
+    let backups = crate::fixture::service_for(&server, &name, directory.path(), |_| {});
+    let context = Unwatched::new();
+    let lock =
+        backups.lock(OperationKind::Backup, context.id(), &recovery_core::Actor::service()).await.unwrap();
+    let backup = backups.create(&lock, BackupKind::Manual, &context).await.unwrap();
+    let report = backups.restore(&lock, &backup.filename, &context).await.unwrap();
+    assert!(report.replaced_database.is_some());
+    assert_eq!(backups.replaced().await.unwrap().len(), 1);
+}
