@@ -1,0 +1,3 @@
+//! The adapters against real servers and a real file system.
+
+mod admin;
