@@ -13,13 +13,20 @@ pub struct SettingError {
     pub example: Option<String>,
 }
 
+impl SettingError {
+    /// What is wrong, and an example, without the name.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match &self.example {
+            Some(example) => format!("{} (example: {}={example})", self.message, self.name),
+            None => self.message.clone(),
+        }
+    }
+}
+
 impl fmt::Display for SettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name, self.message)?;
-        match &self.example {
-            Some(example) => write!(f, " (example: {}={example})", self.name),
-            None => Ok(()),
-        }
+        write!(f, "{}: {}", self.name, self.words())
     }
 }
 

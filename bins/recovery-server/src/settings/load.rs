@@ -99,7 +99,10 @@ fn read_database(values: &mut Values) -> DatabaseSetting {
         database: values.optional(&table::POSTGRES_DB),
     };
     match url {
-        Some(_url) => DatabaseSetting::Invalid("DATABASE_URL is not read yet".to_owned()),
+        Some(url) => match recovery_store::parse_database_url(&url) {
+            Ok(target) => DatabaseSetting::Target(target),
+            Err(error) => DatabaseSetting::Invalid(format!("DATABASE_URL cannot be used: {error}")),
+        },
         None => parts.target(),
     }
 }

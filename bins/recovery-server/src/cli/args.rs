@@ -1,0 +1,179 @@
+//! What the command line accepts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use recovery_core::{OperationId, VerifyLevel};
+
+const EXIT_STATUS: &str = "Exit status:
+  0    done
+  1    failed
+  2    wrong arguments or settings; nothing was begun
+  3    there is no such backup or restore
+  4    another operation is in the way
+  5    the backup is damaged, or cannot be used here
+  6    PostgreSQL, its client programs, a directory or the service at --url cannot be used
+  130  cancelled, or not confirmed
+
+Settings come from the environment and the file that NOVA_RECOVERY_CONFIG names; see `nova-recovery config`.";
+
+/// Backs PostgreSQL up, and brings it back.
+#[derive(Debug, Parser)]
+#[command(name = "nova-recovery", version, after_help = EXIT_STATUS, max_term_width = 100)]
+pub struct Arguments {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Global {
+    /// Works through the running service at this address, such as `http://127.0.0.1:8888`, instead of directly
+    #[arg(long, global = true, value_name = "URL")]
+    pub url: Option<String>,
+    /// With --url: reads the admin secret from this file instead of ADMIN_SECRET
+    #[arg(long, global = true, value_name = "PATH", requires = "url")]
+    pub secret_file: Option<PathBuf>,
+    /// Prints one JSON document on standard output when it is over
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Shows no progress, and no result but errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Shows the causes of an error, and the log at LOG_LEVEL
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Runs the service
+    Serve,
+    /// Makes a backup
+    Backup,
+    /// Lists the backups, newest first
+    Backups,
+    /// Checks a backup
+    Verify {
+        /// The backup: its name, or its path in the backup directory
+        file: PathBuf,
+        /// How thoroughly it is checked
+        #[arg(long, value_enum, default_value_t = Level::Contents)]
+        level: Level,
+    },
+    /// Replaces the database by the contents of a backup; the present one is kept for a rollback
+    Restore {
+        /// The backup: its name, or its path in the backup directory
+        file: PathBuf,
+        /// Does not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Lists the restores that can be rolled back, newest first
+    Restores,
+    /// Takes a restore back: the database that it replaced becomes the live one again
+    Rollback {
+        /// The restore, as `restores` lists it; the newest where it is left out
+        id: Option<OperationId>,
+        /// Does not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Deletes a backup
+    Delete {
+        /// The backup: its name, or its path in the backup directory
+        file: PathBuf,
+        /// Does not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Shows the database, the backups and what is running
+    Status,
+    /// Shows the settings in effect, without secrets
+    Config {
+        /// Prints the reference of all settings instead (Markdown)
+        #[arg(long, conflicts_with = "json")]
+        reference: bool,
+    },
+    /// Prints the OpenAPI document of the service
+    Openapi,
+}
+
+/// How thoroughly a backup is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Level {
+    /// Every byte is read and compared with the manifest's hashes
+    Hashes,
+    /// Besides, every file of the dump is decoded to its end
+    Contents,
+}
+
+impl From<Level> for VerifyLevel {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Hashes => Self::Hashes,
+            Level::Contents => Self::Contents,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(std::iter::once("nova-recovery").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn options_stand_before_or_after_the_command() {
+        for line in ["--json --url http://x backups", "backups --url http://x --json"] {
+            let arguments = parse(line).unwrap();
+            assert!(arguments.global.json);
+            assert_eq!(arguments.global.url.as_deref(), Some("http://x"));
+        }
+    }
+
+    #[test]
+    fn commands_are_read() {
+        let check = |line: &str, expect: &str| {
+            let text = format!("{:?}", parse(line).unwrap().command);
+            assert!(text.starts_with(expect), "{line}: {text}");
+        };
+        check("serve", "Serve");
+        check("verify x.tar", "Verify { file: \"x.tar\", level: Contents }");
+        check("verify x.tar --level hashes", "Verify { file: \"x.tar\", level: Hashes }");
+        check("restore x.tar", "Restore { file: \"x.tar\", yes: false }");
+        check("restore -y x.tar", "Restore { file: \"x.tar\", yes: true }");
+        check("rollback", "Rollback { id: None, yes: false }");
+        check("rollback 018f0000-0000-7000-8000-000000000000 --yes", "Rollback { id: Some(018f0000");
+        check("config --reference", "Config { reference: true }");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_a_usage_error() {
+        for line in [
+            "",
+            "restor x.tar",
+            "restore",
+            "verify x.tar --level restore",
+            "rollback newest",
+            "backups --secret-file /x",
+            "backups --secret hunter2",
+            "config --reference --json",
+        ] {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What the commands need, whichever way they get it: from the parts of this process, or from a running service.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use recovery_core::{BackupName, Operation, OperationId, OperationKind, VerifyLevel};
+
+use super::{
+    failure::Failure,
+    view::{Backup, Contents, Restore, Status},
+};
+
+/// Something that takes long and is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// Make a backup.
+    Backup,
+    /// Check a backup.
+    Verify(BackupName, VerifyLevel),
+    /// Replace the database by a backup.
+    Restore(BackupName),
+    /// Take a restore back.
+    Rollback(OperationId),
+}
+
+impl Task {
+    /// The kind of its operation.
+    #[must_use]
+    pub(super) fn kind(&self) -> OperationKind {
+        match self {
+            Self::Backup => OperationKind::Backup,
+            Self::Verify(..) => OperationKind::Verify,
+            Self::Restore(_) => OperationKind::Restore,
+            Self::Rollback(_) => OperationKind::Rollback,
+        }
+    }
+
+    /// What it is about.
+    #[must_use]
+    pub(super) fn target(&self) -> Option<String> {
+        match self {
+            Self::Backup => None,
+            Self::Verify(name, _) | Self::Restore(name) => Some(name.to_string()),
+            Self::Rollback(id) => Some(id.to_string()),
+        }
+    }
+}
+
+/// A way to get things done.
+#[async_trait(?Send)]
+pub(super) trait Backend {
+    /// Every backup, newest first.
+    async fn backups(&self) -> Result<Vec<Backup>, Failure>;
+
+    /// What a backup's manifest says; `None` where the backup has none.
+    async fn contents(&self, backup: &BackupName) -> Result<Option<Contents>, Failure>;
+
+    /// Deletes a backup.
+    async fn delete(&self, backup: &BackupName) -> Result<(), Failure>;
+
+    /// Every restore that can be rolled back, newest first.
+    async fn restores(&self) -> Result<Vec<Restore>, Failure>;
+
+    /// The overview.
+    async fn status(&self) -> Result<Status, Failure>;
+
+    /// What is running now.
+    async fn running(&self) -> Result<Vec<Operation>, Failure>;
+
+    /// Begins something.
+    async fn begin(&self, task: &Task) -> Result<OperationId, Failure>;
+
+    /// An operation as it is now.
+    async fn operation(&self, id: OperationId) -> Result<Operation, Failure>;
+
+    /// Asks an operation to stop.
+    async fn cancel(&self, id: OperationId) -> Result<(), Failure>;
+
+    /// How often it is worth while to ask for an operation.
+    fn pace(&self) -> Duration;
+
+    /// Ends what still runs here, before the process does.
+    async fn close(&self) {}
+}

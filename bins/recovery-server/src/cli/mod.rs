@@ -1,0 +1,110 @@
+//! The command line: the same things that the service does, for a person or a script. It works directly on the
+//! database and the backup directory, under the locks that a running service takes too, or with `--url` through a
+//! running service.
+
+mod args;
+mod backend;
+mod commands;
+mod direct;
+mod failure;
+mod file;
+mod follow;
+mod output;
+mod progress;
+mod prompt;
+mod remote;
+mod render;
+mod view;
+
+use std::process::ExitCode;
+
+pub use args::{Arguments, Command, Global};
+pub use failure::{Failure, Status};
+
+use crate::{
+    logging,
+    settings::{self, Loaded, Settings},
+};
+use backend::{Backend, Task};
+use commands::Session;
+use direct::Direct;
+use output::Output;
+use remote::Remote;
+
+/// Does what the arguments say, and tells how it went.
+pub async fn run(arguments: Arguments) -> ExitCode {
+    let mut output = Output::new(&arguments.global);
+    match dispatch(arguments, &mut output).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            failure.status.into()
+        }
+    }
+}
+
+/// Tells that the process lacks what it needs to do anything at all.
+pub fn cannot_start(error: &std::io::Error) -> ExitCode {
+    let failure = Failure::unavailable("The threads of the program cannot be started.").caused_by(error);
+    Output::new(&Global { verbose: true, ..Global::default() }).failure(&failure);
+    failure.status.into()
+}
+
+async fn dispatch(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+    let Arguments { global, command } = arguments;
+    match &command {
+        Command::Config { reference: true } => return output.print(&settings::reference()),
+        Command::Openapi => return output.print(&crate::http::openapi_json()),
+        Command::Serve if global.url.is_some() => {
+            return Err(Failure::usage("`serve` runs the service here; --url means another one."));
+        }
+        _ => {}
+    }
+    let Loaded { settings, effective } = Settings::load()?;
+    match command {
+        Command::Config { .. } => output.result(&effective, || render::settings(&effective)),
+        Command::Serve => {
+            logging::start(&settings.log_level, settings.log_format);
+            crate::http::run(settings).await
+        }
+        command => {
+            if global.verbose {
+                logging::start(&settings.log_level, settings.log_format);
+            }
+            let backend = backend(&global, &settings).await?;
+            let done = work(command, &settings, backend.as_ref(), output).await;
+            backend.close().await;
+            done
+        }
+    }
+}
+
+async fn backend(global: &Global, settings: &Settings) -> Result<Box<dyn Backend>, Failure> {
+    let Some(url) = &global.url else { return Ok(Box::new(Direct::open(settings).await?)) };
+    let secret = match &global.secret_file {
+        Some(path) => Some(remote::secret_of_file(path)?),
+        None => settings.admin_secret.clone(),
+    };
+    Ok(Box::new(Remote::new(url, secret.as_ref())?))
+}
+
+async fn work(
+    command: Command,
+    settings: &Settings,
+    backend: &dyn Backend,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let name = |file: &std::path::Path| file::backup_name(file, &settings.backup_dir);
+    let mut session = Session { backend, output };
+    match command {
+        Command::Backup => session.backup().await,
+        Command::Backups => session.backups().await,
+        Command::Verify { file, level } => session.verify(Task::Verify(name(&file)?, level.into())).await,
+        Command::Restore { file, yes } => session.restore(name(&file)?, yes).await,
+        Command::Restores => session.restores().await,
+        Command::Rollback { id, yes } => session.rollback(id, yes).await,
+        Command::Delete { file, yes } => session.delete(&name(&file)?, yes).await,
+        Command::Status => session.status().await,
+        Command::Serve | Command::Config { .. } | Command::Openapi => Ok(()),
+    }
+}

@@ -1,0 +1,291 @@
+//! The commands through a running service, over HTTP.
+
+use std::{path::Path, time::Duration};
+
+use async_trait::async_trait;
+use recovery_core::{BackupName, ErrorCode, Operation, OperationId, Problem, problem::FieldError};
+use reqwest::{
+    Client, Method, StatusCode, Url,
+    header::{HeaderMap, HeaderValue},
+    redirect,
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use super::{
+    backend::{Backend, Task},
+    failure::Failure,
+    view::{Backup, Contents, Restore, Status},
+};
+
+/// A longer answer is not from the service.
+const MAX_ANSWER: usize = 64 * 1024 * 1024;
+
+/// A running service.
+pub(super) struct Remote {
+    client: Client,
+    base: Url,
+}
+
+impl Remote {
+    /// The service at this address. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// The address or the secret cannot be used.
+    pub(super) fn new(url: &str, secret: Option<&SecretString>) -> Result<Self, Failure> {
+        let base = base_of(url)?;
+        let mut headers = HeaderMap::new();
+        if let Some(secret) = secret {
+            let mut value = HeaderValue::from_str(secret.expose_secret())
+                .map_err(|_| Failure::usage("The admin secret holds characters that HTTP cannot carry."))?;
+            value.set_sensitive(true);
+            headers.insert("x-admin-secret", value);
+        }
+        let client = Client::builder()
+            .default_headers(headers)
+            .connect_timeout(Duration::from_secs(5))
+            .timeout(Duration::from_secs(60))
+            // Neither a proxy of the environment nor a redirection is to see the secret.
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .build()
+            .map_err(|error| Failure::unavailable("HTTP cannot be used.").caused_by(&error))?;
+        Ok(Self { client, base })
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, Failure> {
+        self.call(Method::GET, path, None).await
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: Option<Value>,
+    ) -> Result<T, Failure> {
+        let mut request = self.client.request(method, self.url(path)).header("prefer", "respond-async");
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let lost = |error: reqwest::Error| {
+            let detail = format!("The service at {} does not answer.", self.base);
+            Failure::unavailable(detail)
+                .hint("Check the address, and that the service runs; without --url this works directly.")
+                .caused_by(&error.without_url())
+        };
+        let mut answer = request.send().await.map_err(lost)?;
+        let status = answer.status();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(lost)? {
+            if bytes.len() + chunk.len() > MAX_ANSWER {
+                return Err(self.not_understood(status));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        if status.is_success() {
+            serde_json::from_slice(&bytes).map_err(|error| self.not_understood(status).caused_by(&error))
+        } else {
+            match serde_json::from_slice::<WireProblem>(&bytes) {
+                Ok(problem) => Err(problem.into_failure(status)),
+                Err(error) => Err(self.not_understood(status).caused_by(&error)),
+            }
+        }
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        // `base_of` has made sure that it has path segments.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1", "recovery"]).extend(path);
+        }
+        url
+    }
+
+    fn not_understood(&self, status: StatusCode) -> Failure {
+        let detail = format!(
+            "What answers at {} does not speak like the recovery service (status {}).",
+            self.base,
+            status.as_u16()
+        );
+        Failure::unavailable(detail)
+            .hint("Check the address, and that both programs are of the same version.")
+    }
+}
+
+/// The admin secret in a file: its first line.
+///
+/// # Errors
+/// The file cannot be read, or is empty.
+pub(super) fn secret_of_file(path: &Path) -> Result<SecretString, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!("The secret file {} cannot be read.", path.display())).caused_by(&error)
+    })?;
+    match text.lines().next().map(str::trim) {
+        Some(secret) if !secret.is_empty() => Ok(secret.into()),
+        _ => Err(Failure::usage(format!("The secret file {} is empty.", path.display()))),
+    }
+}
+
+/// Checks the address of a service.
+fn base_of(url: &str) -> Result<Url, Failure> {
+    let example = "Write it like http://127.0.0.1:8888.";
+    let base =
+        Url::parse(url).map_err(|_| Failure::usage("The value of --url is not a URL.").hint(example))?;
+    if base.scheme() == "https" {
+        return Err(Failure::usage("HTTPS is not supported by the command line.").hint(
+            "Run the command on the host of the service, or through a tunnel (ssh -L 8888:127.0.0.1:8888 HOST), \
+             with an http:// address.",
+        ));
+    }
+    let is_plain = base.scheme() == "http"
+        && base.has_host()
+        && base.username().is_empty()
+        && base.password().is_none()
+        && base.query().is_none()
+        && base.fragment().is_none();
+    if is_plain {
+        Ok(base)
+    } else {
+        Err(Failure::usage("The value of --url is not the address of a service.").hint(example))
+    }
+}
+
+/// An error as it comes over HTTP. A code that this version does not know is told by its status.
+#[derive(Deserialize)]
+struct WireProblem {
+    code: Value,
+    detail: String,
+    hint: Option<String>,
+    #[serde(default)]
+    errors: Vec<FieldError>,
+    operation_id: Option<OperationId>,
+}
+
+impl WireProblem {
+    fn into_failure(self, status: StatusCode) -> Failure {
+        let code = serde_json::from_value(self.code).unwrap_or(match status {
+            StatusCode::NOT_FOUND => ErrorCode::NotFound,
+            StatusCode::CONFLICT => ErrorCode::Busy,
+            StatusCode::SERVICE_UNAVAILABLE => ErrorCode::DependencyUnavailable,
+            _ => ErrorCode::Internal,
+        });
+        let hint = match code {
+            ErrorCode::Unauthorized | ErrorCode::CredentialsRequired => {
+                Some("Set ADMIN_SECRET to the service's admin secret, or name a file that holds it with --secret-file.".to_owned())
+            }
+            _ => self.hint,
+        };
+        let Self { detail, errors, operation_id, .. } = self;
+        Problem { code, detail, hint, errors, operation_id }.into()
+    }
+}
+
+#[async_trait(?Send)]
+impl Backend for Remote {
+    async fn backups(&self) -> Result<Vec<Backup>, Failure> {
+        self.get(&["backups"]).await
+    }
+
+    async fn contents(&self, backup: &BackupName) -> Result<Option<Contents>, Failure> {
+        let manifest: Value = self.get(&["backups", backup.as_str()]).await?;
+        Ok(serde_json::from_value(manifest).ok())
+    }
+
+    async fn delete(&self, backup: &BackupName) -> Result<(), Failure> {
+        self.call::<Value>(Method::DELETE, &["backups", backup.as_str()], None).await.map(drop)
+    }
+
+    async fn restores(&self) -> Result<Vec<Restore>, Failure> {
+        self.get(&["restores"]).await
+    }
+
+    async fn status(&self) -> Result<Status, Failure> {
+        self.get(&["status"]).await
+    }
+
+    async fn running(&self) -> Result<Vec<Operation>, Failure> {
+        let operations: Vec<Operation> = self.get(&["operations"]).await?;
+        Ok(operations.into_iter().filter(|operation| operation.finished_at.is_none()).collect())
+    }
+
+    async fn begin(&self, task: &Task) -> Result<OperationId, Failure> {
+        #[derive(Deserialize)]
+        struct Begun {
+            id: OperationId,
+        }
+        let id;
+        let (path, body): (Vec<&str>, Option<Value>) = match task {
+            Task::Backup => (vec!["backups"], None),
+            Task::Verify(name, level) => {
+                (vec!["backups", name.as_str(), "verify"], Some(json!({ "level": level })))
+            }
+            Task::Restore(name) => (vec!["backups", name.as_str(), "restore"], None),
+            Task::Rollback(restore) => {
+                id = restore.to_string();
+                (vec!["restores", &id, "rollback"], None)
+            }
+        };
+        self.call::<Begun>(Method::POST, &path, body).await.map(|begun| begun.id)
+    }
+
+    async fn operation(&self, id: OperationId) -> Result<Operation, Failure> {
+        self.get(&["operations", &id.to_string()]).await
+    }
+
+    async fn cancel(&self, id: OperationId) -> Result<(), Failure> {
+        self.call::<Value>(Method::POST, &["operations", &id.to_string(), "cancel"], None).await.map(drop)
+    }
+
+    fn pace(&self) -> Duration {
+        Duration::from_millis(300)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::failure::Status as Exit;
+
+    #[test]
+    fn addresses_are_plain_http() {
+        let check = |url: &str, expect: &str| {
+            let text = match Remote::new(url, None) {
+                Ok(remote) => remote.url(&["backups", "x y"]).to_string(),
+                Err(failure) => failure.problem.detail,
+            };
+            assert!(text.contains(expect), "{url}: {text}");
+        };
+        check("http://127.0.0.1:8888", "http://127.0.0.1:8888/api/v1/recovery/backups/x%20y");
+        check("http://[::1]:8888/", "http://[::1]:8888/api/v1/recovery/backups/x%20y");
+        check("http://nova/recovery/", "http://nova/recovery/api/v1/recovery/backups/x%20y");
+        check("https://nova", "HTTPS is not supported");
+        check("127.0.0.1:8888", "not a URL");
+        check("nova:8888", "not the address of a service");
+        check("http://user:hunter2@nova", "not the address of a service");
+        check("ftp://nova", "not the address of a service");
+        check("http://nova/?a=b", "not the address of a service");
+    }
+
+    #[test]
+    fn the_secret_is_the_first_line_of_its_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(secret_of_file(file.path()).unwrap_err().status, Exit::Usage);
+        std::fs::write(file.path(), "s3cret-of-nova\n").unwrap();
+        assert_eq!(secret_of_file(file.path()).unwrap().expose_secret(), "s3cret-of-nova");
+        assert_eq!(secret_of_file(Path::new("/does/not/exist")).unwrap_err().status, Exit::Usage);
+    }
+
+    #[test]
+    fn errors_of_the_service_keep_their_meaning() {
+        let check = |status: u16, body: Value, expect: Exit| {
+            let problem: WireProblem = serde_json::from_value(body).unwrap();
+            assert_eq!(problem.into_failure(StatusCode::from_u16(status).unwrap()).status, expect);
+        };
+        check(409, json!({"code": "busy", "detail": "A restore is running."}), Exit::Busy);
+        check(404, json!({"code": "not_found", "detail": "x"}), Exit::NotFound);
+        check(422, json!({"code": "backup_damaged", "detail": "x"}), Exit::Damaged);
+        check(503, json!({"code": "of_a_later_version", "detail": "x"}), Exit::Unavailable);
+        check(401, json!({"code": "unauthorized", "detail": "x"}), Exit::Failed);
+    }
+}

@@ -1,0 +1,152 @@
+//! What the commands show, whichever way it came: read from the parts of this process, or from the answers of a
+//! service. Fields that this version does not know are passed on.
+
+use recovery_core::{BackupKind, BackupName, OperationId, Verification, VerifyLevel};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+
+/// A backup in the list.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Backup {
+    /// Its name.
+    pub(super) filename: BackupName,
+    /// The size of its file in bytes.
+    pub(super) size_bytes: u64,
+    /// When it was begun, UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub(super) created_at: OffsetDateTime,
+    /// Why it was made.
+    pub(super) kind: BackupKind,
+    /// What the last check found.
+    pub(super) verification: Verification,
+    /// How thorough that check was.
+    #[serde(default)]
+    pub(super) verified_level: Option<VerifyLevel>,
+    /// What is wrong with it.
+    #[serde(default)]
+    pub(super) problems: Vec<String>,
+    /// The database that it is a backup of.
+    #[serde(default)]
+    pub(super) database: Option<String>,
+    /// The rest.
+    #[serde(flatten)]
+    pub(super) more: Map<String, Value>,
+}
+
+/// A restore that can be rolled back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Restore {
+    /// Its id.
+    pub(super) id: OperationId,
+    /// The backup that was restored; a rollback has none.
+    pub(super) filename: Option<BackupName>,
+    /// When, UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub(super) restored_at: OffsetDateTime,
+    /// The name under which the database that was there before is kept.
+    pub(super) replaced_database: String,
+    /// Until when, UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub(super) kept_until: OffsetDateTime,
+    /// The rest.
+    #[serde(flatten)]
+    pub(super) more: Map<String, Value>,
+}
+
+/// The overview.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Status {
+    /// The database.
+    pub(super) database: DatabaseStatus,
+    /// The backups.
+    pub(super) backups: BackupsStatus,
+    /// The rest.
+    #[serde(flatten)]
+    pub(super) more: Map<String, Value>,
+}
+
+/// The database in the overview.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct DatabaseStatus {
+    /// Whether it answers.
+    pub(super) connected: bool,
+    /// Its name.
+    #[serde(default)]
+    pub(super) name: Option<String>,
+    /// Its size in words.
+    #[serde(default)]
+    pub(super) size: Option<String>,
+    /// How many tables it has.
+    #[serde(default)]
+    pub(super) table_count: Option<u64>,
+    /// Why it does not answer.
+    #[serde(default)]
+    pub(super) error: Option<String>,
+    /// The rest.
+    #[serde(flatten)]
+    pub(super) more: Map<String, Value>,
+}
+
+/// The backups in the overview.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct BackupsStatus {
+    /// How many there are.
+    pub(super) count: u64,
+    /// The newest.
+    pub(super) latest: Option<Backup>,
+    /// The size of all in bytes.
+    pub(super) total_size_bytes: u64,
+    /// The rest.
+    #[serde(flatten)]
+    pub(super) more: Map<String, Value>,
+}
+
+/// What of a backup's manifest a person wants to know before a restore.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Contents {
+    /// The database that it is a backup of.
+    pub(super) database: String,
+    /// The size of the database on its server, in bytes.
+    pub(super) database_size_bytes: u64,
+    /// Its rows.
+    pub(super) rows: Rows,
+}
+
+/// The rows of a manifest.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Rows {
+    /// Per table.
+    pub(super) tables: std::collections::BTreeMap<String, u64>,
+}
+
+/// What a successful operation says of itself. Which of the fields it has depends on its kind.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Outcome {
+    /// The backup.
+    pub(super) filename: Option<BackupName>,
+    /// Its size in bytes.
+    pub(super) size_bytes: Option<u64>,
+    /// What a check found.
+    pub(super) verification: Option<Verification>,
+    /// How thorough it was.
+    pub(super) level: Option<VerifyLevel>,
+    /// What is wrong with the backup.
+    pub(super) problems: Vec<String>,
+    /// The id under which it can be rolled back.
+    pub(super) id: Option<OperationId>,
+    /// The name under which the database that was there before is kept.
+    pub(super) replaced_database: Option<String>,
+    /// Until when, UTC.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub(super) kept_until: Option<OffsetDateTime>,
+    /// Roles that were missing and were created.
+    pub(super) created_roles: Vec<String>,
+    /// How many tables were restored.
+    pub(super) tables: Option<u64>,
+    /// How many rows they have together.
+    pub(super) rows: Option<u64>,
+    /// What the reader should know besides.
+    pub(super) warnings: Vec<String>,
+}
