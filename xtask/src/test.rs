@@ -49,8 +49,8 @@ fn steps(counts: &mut Counts) -> Result<()> {
         ]))
     })?;
     let mut binary = None;
-    step("build nova-recovery", || {
-        binary = Some(workspace::build_service(false)?);
+    step("build", || {
+        binary = Some(workspace::build_everything()?);
         Ok(())
     })?;
     let Some(binary) = binary else { bail!("nova-recovery was not built") };

@@ -37,7 +37,19 @@ pub(crate) fn build_service(release: bool) -> Result<PathBuf> {
         build.arg("--release");
     }
     shell::run(&mut build)?;
-    let path = target_directory()?.join(if release { "release" } else { "debug" }).join("nova-recovery");
+    built(if release { "release" } else { "debug" }, "nova-recovery")
+}
+
+/// Builds everything, tests and examples too, in one go: one package at a time, cargo would build what they share
+/// anew for every set of features. Returns the path of `nova-recovery`.
+pub(crate) fn build_everything() -> Result<PathBuf> {
+    shell::run(&mut shell::cargo(["build", "--workspace", "--all-targets"]))?;
+    built("debug", "nova-recovery")
+}
+
+/// The path of a program that was built.
+pub(crate) fn built(profile: &str, name: &str) -> Result<PathBuf> {
+    let path = target_directory()?.join(profile).join(name);
     if !path.exists() {
         bail!("cargo built no {}", path.display());
     }
