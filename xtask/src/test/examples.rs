@@ -16,7 +16,7 @@ use crate::{
     sample, shell, workspace,
 };
 
-/// Runs every example.
+/// Runs every example; they must have been built.
 pub(super) fn run_all() -> Result<Counts> {
     let scratch = tempfile::tempdir()?;
     let postgres = Cluster::start(&cluster::home(&shared(&scratch)?.join("postgres"))?, 0, &["fsync=off"])?;
@@ -32,8 +32,7 @@ pub(super) fn run_all() -> Result<Counts> {
                 .map(|word| argument(word, &postgres.url("nova"), &redis.url(), scratch.path()))
                 .collect();
             println!("-- {} {}", package.name, target.name);
-            let mut example =
-                shell::cargo(["run", "--quiet", "--package", &package.name, "--example", &target.name, "--"]);
+            let mut example = shell::command(workspace::built("debug/examples", &target.name)?);
             match shell::run(example.args(&arguments)) {
                 Ok(()) => counts.passed += 1,
                 Err(error) => {
