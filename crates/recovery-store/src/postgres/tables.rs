@@ -12,14 +12,15 @@ use tracing::warn;
 use super::session::Session;
 
 /// Ordinary tables and the leaves of partitioned ones, less those of PostgreSQL itself, of extensions, and temporary
-/// ones: what a dump holds the rows of. The largest come first, so that no worker is left with one at the end.
+/// ones: what a dump holds the rows of. The largest come first, so that no worker is left with one at the end; by
+/// `relpages`, which is old but free, while asking for the size would wait for a table that somebody has locked.
 const COUNTED: &str = "SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                       WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid
                         AND d.deptype = 'e')
-    ORDER BY pg_catalog.pg_relation_size(c.oid) DESC, c.oid";
+    ORDER BY c.relpages DESC, c.oid";
 
 /// Everything that has statistics, less PostgreSQL's own catalogues. A partitioned table stands for its partitions:
 /// `ANALYZE` goes down to them.
