@@ -1,0 +1,176 @@
+//! The few ways in which files of the state directory are read and changed.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+const CHUNK: u64 = 64 * 1024;
+
+/// How files are created here: for their owner alone.
+pub(super) fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600);
+    options
+}
+
+/// Appends a line and makes it durable. What a crash left behind the last whole line is cut off first; where the line
+/// cannot be written whole, the file is as before. To be called under the directory's lock.
+pub(super) fn append_line(path: &Path, line: &[u8]) -> io::Result<()> {
+    let mut file = options().read(true).append(true).create(true).open(path)?;
+    let length = file.metadata()?.len();
+    let whole = end_of_last_line(&mut file, length)?;
+    if whole < length {
+        tracing::warn!(bytes = length - whole, "a line that a crash cut short is removed");
+        file.set_len(whole)?;
+    }
+    let mut bytes = Vec::with_capacity(line.len() + 1);
+    bytes.extend_from_slice(line);
+    bytes.push(b'\n');
+    if let Err(error) = file.write_all(&bytes).and_then(|()| file.sync_data()) {
+        // If this fails as well, the next call does it.
+        let _ = file.set_len(whole);
+        return Err(error);
+    }
+    if length == 0 {
+        sync_parent(path)?;
+    }
+    Ok(())
+}
+
+/// How long the file is up to and including its last line end.
+fn end_of_last_line(file: &mut File, length: u64) -> io::Result<u64> {
+    let mut end = length;
+    while end > 0 {
+        let start = end.saturating_sub(CHUNK);
+        let chunk = read_range(file, start, end)?;
+        if let Some(place) = chunk.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(start + place as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}
+
+fn read_range(file: &mut File, start: u64, end: u64) -> io::Result<Vec<u8>> {
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.take(end - start).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Replaces a file as a whole: a reader, also after a crash, sees the old contents or the new.
+pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let new = temporary(path)?;
+    let result = (|| {
+        let mut file = options().write(true).create_new(true).open(&new)?;
+        write(&mut file)?;
+        file.sync_all()?;
+        fs::rename(&new, path)
+    })();
+    if result.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    result?;
+    sync_parent(path)
+}
+
+/// What begins the names of files that are being written. No name of a document begins like this.
+pub(super) const TEMPORARY: &str = ".new-";
+
+fn temporary(path: &Path) -> io::Result<std::path::PathBuf> {
+    let mut random = [0_u8; 8];
+    random_bytes(&mut random)?;
+    let suffix: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(path.with_file_name(format!("{TEMPORARY}{suffix}")))
+}
+
+/// Fills the buffer from the kernel's random source.
+pub(super) fn random_bytes(buffer: &mut [u8]) -> io::Result<()> {
+    File::open("/dev/urandom")?.read_exact(buffer)
+}
+
+/// Makes a new, renamed or removed name durable.
+pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// The last `limit` whole lines of a file, the last first, without reading more of it than that. A file that does not
+/// exist has none.
+pub(super) fn last_lines(path: &Path, limit: usize) -> io::Result<Vec<Vec<u8>>> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let length = file.metadata()?.len();
+    // Without the last line end, the file is lines with one line end between each two.
+    let Some(mut end) = end_of_last_line(&mut file, length)?.checked_sub(1) else { return Ok(Vec::new()) };
+    let mut lines = Vec::new();
+    // The end of a line whose beginning has not been read yet.
+    let mut rest = Vec::new();
+    loop {
+        let start = end.saturating_sub(CHUNK);
+        let mut bytes = read_range(&mut file, start, end)?;
+        bytes.append(&mut rest);
+        let mut parts: Vec<Vec<u8>> = bytes.rsplit(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+        if start > 0 {
+            rest = parts.pop().unwrap_or_default();
+        }
+        lines.extend(parts.into_iter().take(limit - lines.len()));
+        if start == 0 || lines.len() == limit {
+            return Ok(lines);
+        }
+        end = start;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_read_from_the_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lines");
+        let check = |contents: &str, limit: usize, expect: &[&str]| {
+            fs::write(&path, contents).unwrap();
+            let lines: Vec<String> = last_lines(&path, limit)
+                .unwrap()
+                .into_iter()
+                .map(|line| String::from_utf8(line).unwrap())
+                .collect();
+            assert_eq!(lines, expect);
+        };
+        check("", 5, &[]);
+        check("torn", 5, &[]);
+        check("a\n", 5, &["a"]);
+        check("a\nb\nc\n", 2, &["c", "b"]);
+        check("a\nb\ntorn", 5, &["b", "a"]);
+        check("a\n", 0, &[]);
+        let (long, longer) = ("x".repeat(70_000), "y".repeat(200_000));
+        check(&format!("first\n{longer}\n{long}\nlast\n"), 9, &["last", &long, &longer, "first"]);
+        assert!(last_lines(&directory.path().join("missing"), 5).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_torn_line_is_cut_off_by_the_next_append() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lines");
+        let check = |before: &str, expect: &str| {
+            fs::write(&path, before).unwrap();
+            append_line(&path, b"new").unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), expect);
+        };
+        check("", "new\n");
+        check("torn", "new\n");
+        check("a\n", "a\nnew\n");
+        check("a\nto", "a\nnew\n");
+        check(&format!("a\n{}", "x".repeat(200_000)), "a\nnew\n");
+    }
+}
