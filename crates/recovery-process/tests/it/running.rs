@@ -4,6 +4,7 @@ use std::{error::Error as _, fmt::Write as _, io, time::Duration};
 
 use recovery_core::port::{Command, CommandError, CommandOutput, CommandRunner as _, Exit};
 use recovery_process::ProcessRunner;
+use recovery_testkit::contract::{self, CommandCases};
 
 fn sh(script: &str) -> Command {
     Command::new("/bin/sh")
@@ -11,6 +12,11 @@ fn sh(script: &str) -> Command {
         .arg(script)
         .env("PATH", "/usr/bin:/bin")
         .timeout(Duration::from_secs(20))
+}
+
+#[tokio::test]
+async fn it_keeps_what_the_port_promises() {
+    contract::command_runner(&ProcessRunner::new(), CommandCases::shell()).await;
 }
 
 async fn check(script: &str, exit: Exit, stdout: &str, stderr: &str) {

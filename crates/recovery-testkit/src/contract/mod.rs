@@ -1,1 +1,31 @@
-//! The contract suites.
+//! What each port promises, as suites that a fake and the real thing must both pass.
+//!
+//! A suite is an async function that panics over the first broken promise. It works on whatever it is given and makes
+//! no assumption about what else is in there, so that it can run against a shared server.
+
+mod command;
+mod database;
+mod database_swap;
+mod key_value;
+mod state;
+
+use std::time::{Duration, Instant};
+
+pub use command::{CommandCases, command_runner};
+pub use database::{
+    DatabaseFixture, OtherSession, database_admin, database_unconfigured, protected_database,
+};
+pub use key_value::{key_value, key_value_away};
+pub use state::{audit_log, documents, journal};
+
+/// How long a promise that is kept "soon" may take, also on a machine that is busy.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Tries again until something is so; panics where it is not in time.
+async fn soon(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so().await {
+        assert!(began.elapsed() < SOON, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,129 @@
+//! Every fake passes the suite of its port.
+
+use async_trait::async_trait;
+use recovery_core::{
+    database::DatabaseName,
+    port::{Command, CommandOutput, DatabaseAdmin, Exit, ProtectedDatabase},
+};
+use recovery_testkit::{
+    FakeDatabase, FakeProgram, FakeRunner, FakeSession, MemoryAuditLog, MemoryDocuments, MemoryJournal,
+    MemoryKeyValue,
+    contract::{self, CommandCases, DatabaseFixture, OtherSession},
+    exits,
+};
+use serde_json::Value;
+
+#[tokio::test]
+async fn key_value() {
+    let store = MemoryKeyValue::new();
+    contract::key_value(&store).await;
+    store.away();
+    contract::key_value_away(&store).await;
+    store.back();
+    contract::key_value(&store).await;
+}
+
+#[tokio::test]
+async fn documents() {
+    let store = MemoryDocuments::new();
+    contract::documents(async || store.clone()).await;
+}
+
+#[tokio::test]
+async fn journal() {
+    let journal = MemoryJournal::new();
+    contract::journal(async || journal.clone()).await;
+}
+
+#[tokio::test]
+async fn audit_log() {
+    let log = MemoryAuditLog::new();
+    contract::audit_log(async || log.clone()).await;
+}
+
+struct Endless;
+
+#[async_trait]
+impl FakeProgram for Endless {
+    async fn run(&self, _: &Command) -> CommandOutput {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn command_runner() {
+    let runner = FakeRunner::new();
+    let printed = |stdout: &[u8], stderr: &str| CommandOutput { stdout: stdout.to_vec(), ..exits(0, stderr) };
+    runner.install("succeeds", move |_: &Command| printed(b"out\n", "err\n"));
+    runner.install("fails", |_: &Command| exits(3, "failed: it broke\n"));
+    runner.install("killed", |_: &Command| CommandOutput { exit: Exit::Signal(9), ..exits(0, "") });
+    runner.install("prints", move |_: &Command| printed(&[0; 1000], ""));
+    runner.install("/usr/bin/endless", Endless);
+    let cases = CommandCases {
+        succeeds: Command::new("/usr/bin/succeeds"),
+        fails: Command::new("fails"),
+        killed: Command::new("killed"),
+        prints: Command::new("prints"),
+        endless: Command::new("/usr/bin/endless"),
+        missing: Command::new("/usr/local/bin/endless"),
+    };
+    contract::command_runner(&runner, cases).await;
+}
+
+struct Fixture(FakeDatabase);
+
+struct Session(FakeSession);
+
+#[async_trait]
+impl OtherSession for Session {
+    async fn is_alive(&self) -> bool {
+        self.0.is_alive()
+    }
+}
+
+#[async_trait]
+impl DatabaseFixture for Fixture {
+    fn admin(&self) -> &dyn DatabaseAdmin {
+        &self.0
+    }
+
+    fn protected(&self) -> &dyn ProtectedDatabase {
+        &self.0
+    }
+
+    fn another_instance(&self) -> Box<dyn DatabaseAdmin> {
+        Box::new(self.0.clone())
+    }
+
+    async fn set_rows(&self, database: &DatabaseName, table: &str, rows: u64) {
+        self.0.change(database, |entry| entry.contents.tables.insert(format!("public.{table}"), rows));
+    }
+
+    async fn set_platform_config(&self, key: &str, value: &Value) {
+        self.0.set_platform_config(key, value.clone());
+    }
+
+    async fn close_to_sessions(&self, database: &DatabaseName) {
+        self.0.change(database, |entry| entry.accepts_sessions = false);
+    }
+
+    async fn connect(&self, database: &DatabaseName, application_name: &str) -> Box<dyn OtherSession> {
+        Box::new(Session(self.0.connect(database, application_name).unwrap()))
+    }
+}
+
+#[tokio::test]
+async fn protected_database() {
+    contract::protected_database(&Fixture(FakeDatabase::new("nova"))).await;
+}
+
+#[tokio::test]
+async fn database_admin() {
+    contract::database_admin(&Fixture(FakeDatabase::new("Größe mit Leerzeichen"))).await;
+}
+
+#[tokio::test]
+async fn database_unconfigured() {
+    let fake = FakeDatabase::unconfigured();
+    contract::database_unconfigured(&fake, &fake).await;
+}
