@@ -4,7 +4,9 @@
 use std::{error::Error, sync::Arc};
 
 use recovery_backup::{BackupService, BackupSettings};
-use recovery_core::{Actor, BackupKind, OperationKind, port::OperationContext, port::SystemClock, port::Unwatched};
+use recovery_core::{
+    Actor, BackupKind, OperationKind, port::OperationContext, port::SystemClock, port::Unwatched,
+};
 use recovery_process::ProcessRunner;
 use recovery_store::{PostgresDatabase, StateDirectory, parse_database_url};
 

@@ -86,6 +86,17 @@ pub(crate) async fn blocking<T: Send + 'static>(
     })
 }
 
+/// Waits for something that can be given up at any moment, until the operation is cancelled.
+pub(crate) async fn unless_cancelled<T>(
+    context: &dyn OperationContext,
+    work: impl Future<Output = Result<T, BackupError>>,
+) -> Result<T, BackupError> {
+    tokio::select! {
+        done = work => done,
+        () = context.cancelled() => Err(Cancelled.into()),
+    }
+}
+
 /// Fails where the operation was cancelled.
 pub(crate) fn check_cancelled(context: &dyn OperationContext) -> Result<(), Cancelled> {
     if context.is_cancelled() { Err(Cancelled) } else { Ok(()) }

@@ -1,9 +1,6 @@
 //! Checking a backup.
 
-use recovery_core::{
-    BackupKind, BackupName, Progress, Verification, VerifyLevel,
-    port::{Cancelled, OperationContext},
-};
+use recovery_core::{BackupKind, BackupName, Progress, Verification, VerifyLevel, port::OperationContext};
 
 use super::{
     BackupService,
@@ -14,7 +11,7 @@ use crate::{
     archive::{ArchiveReader, DATABASE, Extract},
     records::{CheckRecord, FileStamp},
     tools::{self, Tools},
-    work::{WorkDirectory, blocking, watched},
+    work::{WorkDirectory, blocking, unless_cancelled, watched},
 };
 
 impl BackupService {
@@ -92,10 +89,8 @@ impl BackupService {
         let tools =
             Tools::able_to_read(&self.settings, self.runner.as_ref(), manifest.client_version).await?;
         let list = tools.list(&scratch.path().join(DATABASE));
-        let output = tokio::select! {
-            output = self.runner.run(list) => output.map_err(BackupError::Command)?,
-            () = context.cancelled() => return Err(Cancelled.into()),
-        };
+        let list = async { self.runner.run(list).await.map_err(BackupError::Command) };
+        let output = unless_cancelled(context, list).await?;
         if output.exit.success() {
             return Ok(());
         }

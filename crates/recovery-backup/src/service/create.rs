@@ -25,7 +25,7 @@ use crate::{
     records::{CheckRecord, FileStamp},
     space,
     tools::{DumpRequest, Tools},
-    work::{WorkDirectory, blocking, check_cancelled, watched},
+    work::{WorkDirectory, blocking, check_cancelled, unless_cancelled, watched},
 };
 
 impl BackupService {
@@ -50,7 +50,7 @@ impl BackupService {
         })
         .await?;
 
-        let snapshot = self.database.snapshot().await?;
+        let snapshot = unless_cancelled(context, async { Ok(self.database.snapshot().await?) }).await?;
         let created_at = self.clock.now();
         let filename = self.free_name(kind, created_at).await?;
         context.record("dumping", json!({ "filename": &filename })).await?;

@@ -17,7 +17,7 @@ use crate::{
     archive::{ArchiveReader, DATABASE, Extract},
     space,
     tools::{LoadRequest, Tools},
-    work::{WorkDirectory, blocking, check_cancelled},
+    work::{WorkDirectory, blocking, check_cancelled, unless_cancelled},
 };
 
 /// How long undoing may take when PostgreSQL answers slowly or not at all.
@@ -188,11 +188,7 @@ impl BackupService {
             compare_rows(&manifest.rows, &found)
         };
         let analyze = async { Ok(self.database.analyze(scratch, self.settings.jobs).await?) };
-        let both = async { tokio::try_join!(compare, analyze).map(drop) };
-        tokio::select! {
-            done = both => done?,
-            () = context.cancelled() => return Err(recovery_core::port::Cancelled.into()),
-        }
+        unless_cancelled(context, async { tokio::try_join!(compare, analyze).map(drop) }).await?;
         Ok(self.database.apply_profile(scratch, &manifest.profile).await?)
     }
 

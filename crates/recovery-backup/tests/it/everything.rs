@@ -25,7 +25,7 @@ async fn everything_comes_back_exactly_as_it_was() {
     let backup = fixture.create().await;
 
     fixture.sql(
-        r#"DELETE FROM tree; DROP TABLE events CASCADE; DROP EVENT TRIGGER no_change; SELECT lo_unlink(424242);
+        r#"DELETE FROM secrets; DROP TABLE events CASCADE; DROP EVENT TRIGGER no_change; SELECT lo_unlink(424242);
            TRUNCATE "Größe & Co"."Tabelle ""mit"" allem"; ALTER DATABASE nova RESET ALL; ALTER DATABASE nova OWNER TO nova;
            COMMENT ON DATABASE nova IS NULL; GRANT ALL ON DATABASE nova TO PUBLIC; ALTER DATABASE nova CONNECTION LIMIT 5;"#,
     );

@@ -135,7 +135,6 @@ GRANT EXECUTE ON FUNCTION bark TO "Ünïcode ""röle""";
 GRANT USAGE ON SCHEMA "Größe & Co" TO reporting;
 ALTER DEFAULT PRIVILEGES FOR ROLE "nova app" IN SCHEMA fuzzy GRANT SELECT ON TABLES TO reporting;
 ALTER TYPE mood OWNER TO reporting;
-SECURITY LABEL ON TABLE secrets IS NULL;
 
 -- Large objects
 SELECT lo_from_bytea(424242, decode(repeat('00ff', 50000), 'hex'));
@@ -144,7 +143,7 @@ GRANT SELECT ON LARGE OBJECT 424242 TO reporting;
 SELECT lo_from_bytea(424243, 'small');
 
 -- Replication and foreign data
-CREATE PUBLICATION some FOR TABLE tree (id), chicken WHERE (id > 5);
+CREATE PUBLICATION partly FOR TABLE tree (id), chicken WHERE (id > 5);
 CREATE PUBLICATION whole FOR TABLES IN SCHEMA "with.dot" WITH (publish = 'insert');
 CREATE EXTENSION postgres_fdw;
 CREATE SERVER elsewhere FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', dbname 'none', port '1');

@@ -12,7 +12,7 @@ use recovery_store::PostgresDatabase;
 use recovery_testkit::{MemoryDocuments, servers::PostgresServer};
 
 use crate::{
-    cancel::{DUMP_WAITS, LOAD_RUNS, hold_table, slow_to_load, until},
+    cancel::{Gate, LOAD_RUNS, slow_to_load, until},
     fixture::{DATABASE, Fixture},
 };
 
@@ -28,7 +28,7 @@ async fn create_with(backups: &BackupService) -> Result<(), BackupError> {
     backups.create(&lock, BackupKind::Manual, &context).await.map(drop)
 }
 
-fn script(directory: &Path, name: &str, text: &str) {
+pub(crate) fn script(directory: &Path, name: &str, text: &str) {
     let path = directory.join(name);
     fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -121,10 +121,10 @@ async fn a_dead_database_is_told_and_backups_are_listed_all_the_same() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_dies_during_a_dump_leaves_no_backup() {
     let mut fixture = Fixture::small();
-    hold_table(&fixture);
-    let backups = fixture.another(|_| {});
+    let gate = Gate::new(&fixture);
+    let backups = fixture.another(|settings| settings.tool_directories = gate.programs());
     let making = tokio::spawn(async move { create_with(&backups).await });
-    until(&fixture, DUMP_WAITS).await;
+    gate.open_into_a_lock(&fixture).await;
     fixture.server.stop_immediately();
     let problem = problem(making.await.unwrap());
     assert_eq!(problem.code, ErrorCode::DatabaseUnavailable, "{problem:?}");

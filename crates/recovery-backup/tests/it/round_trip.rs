@@ -2,7 +2,7 @@
 
 use recovery_backup::BackupSettings;
 use recovery_core::{
-    BackupKind, OperationKind, Verification, VerifyLevel,
+    Actor, BackupKind, OperationKind, Verification, VerifyLevel,
     port::{OperationContext, Unwatched},
 };
 use recovery_testkit::{RecordingContext, servers::PostgresServer};
@@ -53,12 +53,10 @@ async fn backups_of_one_second_do_not_collide_and_are_listed_newest_first() {
     assert_eq!(listed.iter().collect::<std::collections::HashSet<_>>(), made.iter().collect());
 
     let context = Unwatched::new();
-    let lock = fixture.backups.lock_directory(
-        OperationKind::DeleteBackup,
-        context.id(),
-        &recovery_core::Actor::service(),
-    );
-    fixture.backups.delete(&lock.await.unwrap(), &made[1]).await.unwrap();
+    let actor = Actor::service();
+    let lock =
+        fixture.backups.lock_directory(OperationKind::DeleteBackup, context.id(), &actor).await.unwrap();
+    fixture.backups.delete(&lock, &made[1]).await.unwrap();
     assert_eq!(fixture.backups.list().await.unwrap().len(), 2);
 }
 
@@ -126,8 +124,7 @@ async fn a_backup_of_a_database_with_a_long_and_odd_name() {
     let directory = tempfile::tempdir().unwrap();
     let backups = crate::fixture::service_for(&server, &name, directory.path(), |_| {});
     let context = Unwatched::new();
-    let lock =
-        backups.lock(OperationKind::Backup, context.id(), &recovery_core::Actor::service()).await.unwrap();
+    let lock = backups.lock(OperationKind::Backup, context.id(), &Actor::service()).await.unwrap();
     let backup = backups.create(&lock, BackupKind::Manual, &context).await.unwrap();
     let report = backups.restore(&lock, &backup.filename, &context).await.unwrap();
     assert!(report.replaced_database.is_some());
