@@ -145,7 +145,7 @@ impl BackupError {
 impl From<BackupError> for Problem {
     fn from(error: BackupError) -> Self {
         let text = error.to_string();
-        let problem = |code, hint: &str| Problem::new(code, sentence(&text)).hint(hint);
+        let problem = |code, hint: &str| Problem::from_words(code, &text).hint(hint);
         match error {
             BackupError::Busy { id, .. } => {
                 problem(ErrorCode::Busy, "Wait until it is done, or cancel it.").operation(id)
@@ -202,12 +202,6 @@ impl From<BackupError> for Problem {
             BackupError::Cancelled(error) => error.into(),
         }
     }
-}
-
-fn sentence(text: &str) -> String {
-    let mut chars = text.chars();
-    let first = chars.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    format!("{first}{}.", chars.as_str().trim_end_matches('.'))
 }
 
 fn clock_time(at: OffsetDateTime) -> String {

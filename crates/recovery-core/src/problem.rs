@@ -134,6 +134,14 @@ impl Problem {
         Self { code, detail: detail.into(), hint: None, errors: Vec::new(), operation_id: None }
     }
 
+    /// A problem in the words of an error, made a sentence: a capital letter and a full stop.
+    pub fn from_words(code: ErrorCode, words: impl std::fmt::Display) -> Self {
+        let words = words.to_string();
+        let mut chars = words.chars();
+        let first = chars.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+        Self::new(code, format!("{first}{}.", chars.as_str().trim_end_matches('.')))
+    }
+
     /// Says what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -168,6 +176,14 @@ pub struct FieldError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_become_a_sentence() {
+        for (words, sentence) in [("no room", "No room."), ("Ünicode ends.", "Ünicode ends."), ("éa", "Éa.")]
+        {
+            assert_eq!(Problem::from_words(ErrorCode::Internal, words).detail, sentence);
+        }
+    }
 
     #[test]
     fn the_code_s_name_is_the_one_that_serde_writes() {

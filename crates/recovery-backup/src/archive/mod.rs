@@ -25,6 +25,8 @@ pub(crate) const DATABASE: &str = "database";
 
 /// tar counts in blocks of this size.
 const BLOCK: u64 = 512;
+/// A block of zeros: padding, and the end.
+const ZEROS: [u8; 512] = [0; 512];
 /// How much is read and written at once.
 const CHUNK: usize = 256 * 1024;
 
@@ -72,4 +74,5 @@ fn hex(digest: impl AsRef<[u8]>) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "helpers of tests")]
 mod tests;

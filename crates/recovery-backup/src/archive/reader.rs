@@ -9,7 +9,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{BLOCK, CHUNK, DATABASE, SUMS, decode_to_end, file_size, header, hex, padding, sums};
+use super::{BLOCK, CHUNK, DATABASE, SUMS, ZEROS, decode_to_end, file_size, header, hex, padding, sums};
 use crate::{Manifest, Member, work::Meter};
 
 /// Why an archive was not read to its end.
@@ -48,7 +48,7 @@ pub(crate) fn read_manifest(file: &mut File) -> Result<Manifest, Flaw> {
 
 fn manifest_and_bytes(file: &mut File) -> Result<(Manifest, Vec<u8>), Flaw> {
     const NONE: &str = "it does not begin with a manifest";
-    let mut found = [0; BLOCK as usize];
+    let mut found = ZEROS;
     fill(file, &mut found, "its first block")?;
     let parsed = tar::Header::from_byte_slice(&found);
     let is_manifest = parsed.path().is_ok_and(|path| path.as_ref() == Path::new(Manifest::MEMBER));
@@ -83,7 +83,7 @@ fn manifest_and_bytes(file: &mut File) -> Result<(Manifest, Vec<u8>), Flaw> {
 }
 
 fn expect_zeros(file: &mut File, count: u64, after: &str) -> Result<(), Flaw> {
-    let mut zeros = [0; BLOCK as usize];
+    let mut zeros = ZEROS;
     let count = usize::try_from(count).map_err(io::Error::other)?;
     let Some(zeros) = zeros.get_mut(..count) else { return Ok(()) };
     fill(file, zeros, &format!("the padding after {after}"))?;
@@ -217,7 +217,7 @@ trait CheckHeader {
 
 impl CheckHeader for File {
     fn check_header(&mut self, manifest: &Manifest, path: &str, size: u64) -> Result<(), Flaw> {
-        let mut found = [0; BLOCK as usize];
+        let mut found = ZEROS;
         fill(self, &mut found, &format!("the header of {path}"))?;
         if header(path, size, manifest.created_at)? != found {
             return damaged(format!("{path} is not where the manifest says, or its header was altered"));

@@ -9,7 +9,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{BLOCK, CHUNK, SUMS, header, hex, padding, sums};
+use super::{BLOCK, CHUNK, SUMS, ZEROS, header, hex, padding, sums};
 use crate::{Manifest, work::Meter};
 
 /// An archive could not be written.
@@ -65,7 +65,8 @@ pub(crate) fn write_archive(
     out.write_all(&header(SUMS, sums_size, created_at)?)?;
     out.write_all(sums.as_bytes())?;
     pad(&mut out, sums_size)?;
-    out.write_all(&[0; 2 * BLOCK as usize])?;
+    out.write_all(&ZEROS)?;
+    out.write_all(&ZEROS)?;
 
     let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.write_all_at(&manifest_bytes, BLOCK)?;
@@ -108,9 +109,8 @@ fn copy(
 }
 
 fn pad(out: &mut impl Write, size: u64) -> io::Result<()> {
-    let zeros = [0; BLOCK as usize];
     let length = usize::try_from(padding(size)).map_err(io::Error::other)?;
-    out.write_all(zeros.get(..length).unwrap_or_default())
+    out.write_all(ZEROS.get(..length).unwrap_or_default())
 }
 
 fn signed(size: u64) -> io::Result<i64> {

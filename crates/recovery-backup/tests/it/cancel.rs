@@ -73,7 +73,9 @@ impl Gate {
         let mut session = fixture.server.client("psql", DATABASE);
         session.env("PGAPPNAME", "holder").args(["-c", "BEGIN; LOCK TABLE messages; SELECT pg_sleep(600)"]);
         session.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-        session.spawn().unwrap();
+        let mut session = session.spawn().unwrap();
+        // It ends with its server, or when a test ends its backend.
+        std::thread::spawn(move || session.wait());
         until(fixture, "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'holder' AND wait_event_type = 'Lock'").await;
         self.open();
         until(fixture, DUMP_WAITS).await;

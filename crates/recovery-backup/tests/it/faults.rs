@@ -171,7 +171,6 @@ impl SmallDisk {
     }
 
     fn run(&self, program: &str, args: &[&str]) {
-        #[expect(clippy::disallowed_methods, reason = "a test sets up its world")]
         let done = Command::new(program).args(args).arg(self.0.path()).status().unwrap();
         assert!(done.success(), "{program} {args:?}");
     }

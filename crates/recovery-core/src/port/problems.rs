@@ -5,25 +5,25 @@ use crate::{ErrorCode, Problem};
 
 impl From<DatabaseError> for Problem {
     fn from(error: DatabaseError) -> Self {
-        let detail = sentence(&error);
-        match error {
-            DatabaseError::NotConfigured => Self::new(ErrorCode::DatabaseUnavailable, detail)
+        let problem = |code| Self::from_words(code, &error);
+        match &error {
+            DatabaseError::NotConfigured => problem(ErrorCode::DatabaseUnavailable)
                 .hint("Set DATABASE_URL, or POSTGRES_HOST, POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB."),
-            DatabaseError::Unavailable { .. } => Self::new(ErrorCode::DatabaseUnavailable, detail)
+            DatabaseError::Unavailable { .. } => problem(ErrorCode::DatabaseUnavailable)
                 .hint("Check that PostgreSQL runs and that the host and port of DATABASE_URL are right, then try again."),
-            DatabaseError::SignInRefused { .. } => Self::new(ErrorCode::DatabaseUnavailable, detail)
+            DatabaseError::SignInRefused { .. } => problem(ErrorCode::DatabaseUnavailable)
                 .hint("Check the user and password of DATABASE_URL, and pg_hba.conf of the server."),
-            DatabaseError::NoSuchDatabase { .. } => Self::new(ErrorCode::DatabaseUnavailable, detail)
+            DatabaseError::NoSuchDatabase { .. } => problem(ErrorCode::DatabaseUnavailable)
                 .hint("Check the database name of DATABASE_URL. Restoring a backup creates the database."),
-            DatabaseError::NotAllowed { .. } => Self::new(ErrorCode::DatabaseRefused, detail)
+            DatabaseError::NotAllowed { .. } => problem(ErrorCode::DatabaseRefused)
                 .hint("Let recovery sign in as a superuser, or as the owner of the database with CREATEDB and CREATEROLE."),
-            DatabaseError::DiskFull { .. } => Self::new(ErrorCode::InsufficientStorage, detail)
+            DatabaseError::DiskFull { .. } => problem(ErrorCode::InsufficientStorage)
                 .hint("Free disk space on the database server. A restore needs room for a second copy of the database."),
-            DatabaseError::StillInUse { .. } => Self::new(ErrorCode::Busy, detail)
+            DatabaseError::StillInUse { .. } => problem(ErrorCode::Busy)
                 .hint("Stop the programs that hold these sessions (see pg_stat_activity), then try again."),
-            DatabaseError::Refused { .. } => Self::new(ErrorCode::DatabaseRefused, detail)
+            DatabaseError::Refused { .. } => problem(ErrorCode::DatabaseRefused)
                 .hint("The log of the recovery service has PostgreSQL's own words."),
-            DatabaseError::TimedOut { .. } => Self::new(ErrorCode::TimedOut, detail)
+            DatabaseError::TimedOut { .. } => problem(ErrorCode::TimedOut)
                 .hint("Look for sessions that hold locks (pg_stat_activity, pg_locks), then try again."),
         }
     }
@@ -32,7 +32,7 @@ impl From<DatabaseError> for Problem {
 impl From<LockError> for Problem {
     fn from(error: LockError) -> Self {
         match error {
-            LockError::Held { .. } => Self::new(ErrorCode::Busy, sentence(&error))
+            LockError::Held { .. } => Self::from_words(ErrorCode::Busy, &error)
                 .hint("Wait until it is done; its instance shows its progress."),
             LockError::Database(error) => error.into(),
         }
@@ -48,10 +48,9 @@ impl From<StateError> for Problem {
             StateError::Read { .. } | StateError::Format { .. } => false,
         };
         if full {
-            Self::new(ErrorCode::InsufficientStorage, sentence(&error))
-                .hint("Free space where STATE_DIR lies.")
+            Self::from_words(ErrorCode::InsufficientStorage, &error).hint("Free space where STATE_DIR lies.")
         } else {
-            Self::new(ErrorCode::StorageUnavailable, sentence(&error))
+            Self::from_words(ErrorCode::StorageUnavailable, &error)
                 .hint("Check that STATE_DIR exists and that the recovery service may write to it.")
         }
     }
@@ -59,23 +58,13 @@ impl From<StateError> for Problem {
 
 impl From<KeyValueError> for Problem {
     fn from(error: KeyValueError) -> Self {
-        Self::new(ErrorCode::DependencyUnavailable, sentence(&error))
+        Self::from_words(ErrorCode::DependencyUnavailable, &error)
             .hint("Check that Redis runs and that REDIS_URL is right.")
     }
 }
 
 impl From<Cancelled> for Problem {
     fn from(error: Cancelled) -> Self {
-        Self::new(ErrorCode::Cancelled, sentence(&error))
-    }
-}
-
-/// An error's own words, as a sentence: a capital letter and a full stop.
-fn sentence(error: &dyn std::error::Error) -> String {
-    let text = error.to_string();
-    let mut chars = text.chars();
-    match chars.next() {
-        Some(first) => format!("{}{}.", first.to_uppercase(), chars.as_str()),
-        None => text,
+        Self::from_words(ErrorCode::Cancelled, error)
     }
 }
