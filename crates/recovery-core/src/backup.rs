@@ -53,6 +53,7 @@ pub struct BackupName {
     text: String,
     kind: BackupKind,
     created_at: OffsetDateTime,
+    attempt: u32,
 }
 
 /// A text that is not the name of a backup.
@@ -82,7 +83,7 @@ impl BackupName {
             time.minute(),
             time.second()
         );
-        Self { text, kind, created_at }
+        Self { text, kind, created_at, attempt: attempt.max(1) }
     }
 
     /// The name as text.
@@ -102,6 +103,12 @@ impl BackupName {
     pub fn created_at(&self) -> OffsetDateTime {
         self.created_at
     }
+
+    /// The how-manieth of its second it is, from 1: where two names have the same time, the later one has the larger.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
 }
 
 impl FromStr for BackupName {
@@ -118,12 +125,14 @@ impl FromStr for BackupName {
             .ok_or(InvalidBackupName)?;
         let stamp = rest.get(..STAMP_LEN).ok_or(InvalidBackupName)?;
         let suffix = rest.get(STAMP_LEN..).ok_or(InvalidBackupName)?;
-        let plain_number = |n: &str| {
-            (1..=6).contains(&n.len()) && !n.starts_with('0') && n.bytes().all(|b| b.is_ascii_digit())
+        let attempt = match suffix.strip_prefix('-') {
+            // As `new` writes it: a plain number from 2 on.
+            Some(number) if number.bytes().all(|b| b.is_ascii_digit()) && !number.starts_with('0') => {
+                number.parse().ok().filter(|attempt| *attempt > 1).ok_or(InvalidBackupName)?
+            }
+            None if suffix.is_empty() => 1,
+            _ => return Err(InvalidBackupName),
         };
-        if !suffix.is_empty() && !suffix.strip_prefix('-').is_some_and(|n| plain_number(n) && n != "1") {
-            return Err(InvalidBackupName);
-        }
         // `parse` accepts a sign before the year; a name has none.
         if !stamp.bytes().all(|b| b.is_ascii_digit() || b == b'-' || b == b'_')
             || !stamp.starts_with(|c: char| c.is_ascii_digit())
@@ -131,7 +140,12 @@ impl FromStr for BackupName {
             return Err(InvalidBackupName);
         }
         let created_at = PrimitiveDateTime::parse(stamp, STAMP).map_err(|_| InvalidBackupName)?.assume_utc();
-        Ok(Self { text: text.to_owned(), kind: if legacy { BackupKind::Legacy } else { kind }, created_at })
+        Ok(Self {
+            text: text.to_owned(),
+            kind: if legacy { BackupKind::Legacy } else { kind },
+            created_at,
+            attempt,
+        })
     }
 }
 

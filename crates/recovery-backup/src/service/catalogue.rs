@@ -131,7 +131,8 @@ fn list(directory: &Path, cache: &ManifestCache, checks: &Checks) -> Result<Vec<
             backups.push(info(&entry.path(), &name, &data, cache, checks.get(name.as_str())));
         }
     }
-    backups.sort_by(|a, b| (b.created_at, b.filename.as_str()).cmp(&(a.created_at, a.filename.as_str())));
+    backups
+        .sort_by_key(|backup: &BackupInfo| std::cmp::Reverse((backup.created_at, backup.filename.attempt())));
     cache.retain(|name| backups.iter().any(|backup| backup.filename == *name));
     Ok(backups)
 }

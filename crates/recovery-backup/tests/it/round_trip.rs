@@ -49,8 +49,7 @@ async fn backups_of_one_second_do_not_collide_and_are_listed_newest_first() {
     made.reverse();
     let listed: Vec<_> =
         fixture.backups.list().await.unwrap().into_iter().map(|backup| backup.filename).collect();
-    assert_eq!(listed.len(), 3);
-    assert_eq!(listed.iter().collect::<std::collections::HashSet<_>>(), made.iter().collect());
+    assert_eq!(listed, made);
 
     let context = Unwatched::new();
     let actor = Actor::service();
