@@ -66,8 +66,7 @@ async fn check_ended(family: [(&'static str, u32); 3]) {
 async fn a_timeout_ends_the_whole_family() {
     let directory = tempfile::tempdir().unwrap();
     let runner = ProcessRunner::new().grace(Duration::from_millis(200));
-    let error =
-        runner.run(sh(directory.path(), FAMILY).timeout(Duration::from_millis(1500))).await.unwrap_err();
+    let error = runner.run(sh(directory.path(), FAMILY).timeout(Duration::from_secs(3))).await.unwrap_err();
     assert!(matches!(error, CommandError::TimedOut { .. }), "{error:?}");
     check_ended(family(directory.path()).await).await;
 }

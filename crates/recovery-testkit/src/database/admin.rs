@@ -18,8 +18,8 @@ use recovery_core::{
 use serde_json::Value;
 
 use super::{
-    DatabaseFaults, DatabasePoint, FakeDatabase, FakeSession,
-    server::{FakeContents, Server, refused},
+    DatabaseFaults, DatabasePoint, FakeContents, FakeDatabase, FakeSession,
+    server::{Server, refused},
 };
 use crate::lock;
 

@@ -1,6 +1,7 @@
 //! A PostgreSQL server in memory, with one protected database.
 
 mod admin;
+mod contents;
 mod server;
 
 use std::{
@@ -16,7 +17,7 @@ use serde_json::Value;
 
 use crate::{Faults, lock};
 
-pub use server::{FakeContents, FakeEntry};
+pub use contents::{FakeContents, FakeEntry};
 pub(crate) use server::{Server, SessionId};
 
 /// Where a [`FakeDatabase`] can fail or be held up: one for each call of its ports.
