@@ -1,1 +1,18 @@
-//! End-to-end tests.
+//! End-to-end tests: the real binary, PostgreSQL, its client programs and Redis; nothing is faked.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test that meets what it does not expect has failed"
+)]
+
+mod access;
+mod archives;
+mod cli;
+mod faults;
+mod lifecycle;
+mod service;
+mod walkthrough;
