@@ -5,7 +5,7 @@
 
 mod runfiles;
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail};
 
@@ -68,6 +68,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let secret = files.admin_secret()?;
     let backups = files.path("backups");
     fs::create_dir_all(&backups)?;
+    fs::set_permissions(&backups, fs::Permissions::from_mode(0o700))?;
     let url = format!("http://localhost:{}", options.port);
     let settings = [
         ("DATABASE_URL", postgres.url("nova")),
