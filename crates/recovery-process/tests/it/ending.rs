@@ -97,6 +97,21 @@ async fn the_gentle_signal_comes_first_and_last_words_are_heard() {
 }
 
 #[tokio::test]
+async fn a_leader_that_ignores_the_gentle_signal_is_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = "trap '' TERM; echo $$ >$DIR/leader.tmp; mv $DIR/leader.tmp $DIR/leader; while :; do sleep 0.05; done";
+    let runner = ProcessRunner::new().grace(Duration::from_millis(200));
+    let leader = directory.path().join("leader");
+    let run = runner.run(sh(directory.path(), script));
+    tokio::select! {
+        result = run => panic!("it ended by itself: {result:?}"),
+        () = until("it is ready", || leader.exists()) => {}
+    }
+    let leader: u32 = fs::read_to_string(leader).unwrap().trim().parse().unwrap();
+    until("it was killed and reaped", || state(leader).is_none()).await;
+}
+
+#[tokio::test]
 async fn a_future_dropped_outside_the_runtime_ends_the_family() {
     let directory = tempfile::tempdir().unwrap();
     let runner = ProcessRunner::new().grace(Duration::from_millis(200));
@@ -141,8 +156,10 @@ async fn too_much_output_ends_the_program() {
 async fn what_a_finished_program_left_behind_is_killed() {
     let directory = tempfile::tempdir().unwrap();
     let script = "sleep 600 & echo $! >$DIR/left; echo done";
+    // With this grace, waiting for the pipes to close by themselves would be noticed.
+    let runner = ProcessRunner::new().grace(Duration::from_secs(60));
     let began = Instant::now();
-    let output = ProcessRunner::new().run(sh(directory.path(), script)).await.unwrap();
+    let output = runner.run(sh(directory.path(), script)).await.unwrap();
     assert_eq!(output.stdout, b"done\n");
     assert!(began.elapsed() < DEADLINE, "it waited for the one left behind");
     let left: u32 = fs::read_to_string(directory.path().join("left")).unwrap().trim().parse().unwrap();
