@@ -26,10 +26,10 @@ pub async fn key_value(store: &dyn KeyValue) {
     let second = second.unwrap();
     assert_eq!(second.as_deref(), Some("größer 🦀"), "calls to two databases at once do not mix");
 
-    for result in [store.get(255, &key).await.map(drop), store.set(255, &key, "x").await] {
-        let error = result.expect_err("a database that the server does not have");
-        assert!(matches!(error, KeyValueError::Refused { .. }), "{error:?}");
-    }
+    // Whether as refused or as unavailable is left open: a client that signs in to each database by itself sees a
+    // connection that never comes to stand.
+    store.get(255, &key).await.expect_err("a database that the server does not have");
+    store.set(255, &key, "x").await.expect_err("a database that the server does not have");
     assert_eq!(store.get(7, &key).await.unwrap().as_deref(), Some("größer 🦀"), "a refusal breaks nothing");
 }
 

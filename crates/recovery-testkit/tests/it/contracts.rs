@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use recovery_core::{
     database::DatabaseName,
-    port::{Command, CommandOutput, DatabaseAdmin, Exit, ProtectedDatabase},
+    port::{Command, CommandOutput, DatabaseAdmin, Exit, KeyValue, KeyValueError, ProtectedDatabase},
 };
 use recovery_testkit::{
     FakeDatabase, FakeProgram, FakeRunner, FakeSession, MemoryAuditLog, MemoryDocuments, MemoryJournal,
@@ -17,6 +17,8 @@ use serde_json::Value;
 async fn key_value() {
     let store = MemoryKeyValue::new();
     contract::key_value(&store).await;
+    let refused = store.get(16, "key").await;
+    assert!(matches!(refused, Err(KeyValueError::Refused { .. })), "stricter than the port: {refused:?}");
     store.away();
     contract::key_value_away(&store).await;
     store.back();
