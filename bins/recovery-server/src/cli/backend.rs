@@ -64,9 +64,6 @@ pub(super) trait Backend {
     /// The overview.
     async fn status(&self) -> Result<Status, Failure>;
 
-    /// What is running now.
-    async fn running(&self) -> Result<Vec<Operation>, Failure>;
-
     /// Begins something.
     async fn begin(&self, task: &Task) -> Result<OperationId, Failure>;
 
@@ -78,7 +75,4 @@ pub(super) trait Backend {
 
     /// How often it is worth while to ask for an operation.
     fn pace(&self) -> Duration;
-
-    /// Ends what still runs here, before the process does.
-    async fn close(&self) {}
 }

@@ -90,12 +90,7 @@ impl Session<'_> {
     /// `status`
     pub(super) async fn status(&mut self) -> Result<(), Failure> {
         let status = self.backend.status().await?;
-        let running = self.backend.running().await?;
-        let mut value = serde_json::to_value(&status).unwrap_or_default();
-        if let Some(object) = value.as_object_mut() {
-            object.insert("running".to_owned(), serde_json::to_value(&running).unwrap_or_default());
-        }
-        self.output.result(&value, || render::status(&status, &running))
+        self.output.result(&status, || render::status(&status))
     }
 
     async fn find(&self, name: &BackupName) -> Result<Backup, Failure> {

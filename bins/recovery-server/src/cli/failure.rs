@@ -54,7 +54,7 @@ impl From<Status> for ExitCode {
 #[derive(Debug)]
 pub struct Failure {
     /// The words for a person.
-    pub problem: Problem,
+    pub problem: Box<Problem>,
     /// The exit status.
     pub status: Status,
     /// The error with its causes, shown with `--verbose`.
@@ -77,7 +77,7 @@ impl Failure {
     /// Says what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.problem = self.problem.hint(hint);
+        self.problem.hint = Some(hint.into());
         self
     }
 
@@ -92,7 +92,7 @@ impl Failure {
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         let status = Status::of(problem.code);
-        Self { problem, status, causes: None, told: false }
+        Self { problem: Box::new(problem), status, causes: None, told: false }
     }
 }
 

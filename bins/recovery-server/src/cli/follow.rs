@@ -180,9 +180,6 @@ mod tests {
         async fn status(&self) -> Result<Overview, Failure> {
             unreachable!()
         }
-        async fn running(&self) -> Result<Vec<Operation>, Failure> {
-            unreachable!()
-        }
         async fn begin(&self, _: &Task) -> Result<OperationId, Failure> {
             Ok(OperationId::new())
         }

@@ -72,9 +72,7 @@ async fn dispatch(arguments: Arguments, output: &mut Output) -> Result<(), Failu
                 logging::start(&settings.log_level, settings.log_format);
             }
             let backend = backend(&global, &settings).await?;
-            let done = work(command, &settings, backend.as_ref(), output).await;
-            backend.close().await;
-            done
+            work(command, &settings, backend.as_ref(), output).await
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use async_trait::async_trait;
 use recovery_core::{BackupName, ErrorCode, Operation, OperationId, Problem, problem::FieldError};
 use reqwest::{
-    Client, Method, StatusCode, Url,
+    Client, Method, RequestBuilder, StatusCode, Url,
     header::{HeaderMap, HeaderValue},
     redirect,
 };
@@ -55,19 +55,14 @@ impl Remote {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, Failure> {
-        self.call(Method::GET, path, None).await
+        self.send(self.request(Method::GET, path)).await
     }
 
-    async fn call<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &[&str],
-        body: Option<Value>,
-    ) -> Result<T, Failure> {
-        let mut request = self.client.request(method, self.url(path)).header("prefer", "respond-async");
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
+    fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
+        self.client.request(method, self.url(path))
+    }
+
+    async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
         let lost = |error: reqwest::Error| {
             let detail = format!("The service at {} does not answer.", self.base);
             Failure::unavailable(detail)
@@ -133,7 +128,7 @@ fn base_of(url: &str) -> Result<Url, Failure> {
     let base =
         Url::parse(url).map_err(|_| Failure::usage("The value of --url is not a URL.").hint(example))?;
     if base.scheme() == "https" {
-        return Err(Failure::usage("HTTPS is not supported by the command line.").hint(
+        return Err(Failure::usage("The command line does not speak TLS: an https:// address cannot be used.").hint(
             "Run the command on the host of the service, or through a tunnel (ssh -L 8888:127.0.0.1:8888 HOST), \
              with an http:// address.",
         ));
@@ -193,7 +188,7 @@ impl Backend for Remote {
     }
 
     async fn delete(&self, backup: &BackupName) -> Result<(), Failure> {
-        self.call::<Value>(Method::DELETE, &["backups", backup.as_str()], None).await.map(drop)
+        self.send::<Value>(self.request(Method::DELETE, &["backups", backup.as_str()])).await.map(drop)
     }
 
     async fn restores(&self) -> Result<Vec<Restore>, Failure> {
@@ -204,37 +199,37 @@ impl Backend for Remote {
         self.get(&["status"]).await
     }
 
-    async fn running(&self) -> Result<Vec<Operation>, Failure> {
-        let operations: Vec<Operation> = self.get(&["operations"]).await?;
-        Ok(operations.into_iter().filter(|operation| operation.finished_at.is_none()).collect())
-    }
-
     async fn begin(&self, task: &Task) -> Result<OperationId, Failure> {
         #[derive(Deserialize)]
         struct Begun {
             id: OperationId,
         }
-        let id;
-        let (path, body): (Vec<&str>, Option<Value>) = match task {
-            Task::Backup => (vec!["backups"], None),
+        let post = |path: &[&str]| self.request(Method::POST, path).header("prefer", "respond-async");
+        let request = match task {
+            Task::Backup => post(&["backups"]),
             Task::Verify(name, level) => {
-                (vec!["backups", name.as_str(), "verify"], Some(json!({ "level": level })))
+                post(&["backups", name.as_str(), "verify"]).json(&json!({ "level": level }))
             }
-            Task::Restore(name) => (vec!["backups", name.as_str(), "restore"], None),
-            Task::Rollback(restore) => {
-                id = restore.to_string();
-                (vec!["restores", &id, "rollback"], None)
-            }
+            Task::Restore(name) => post(&["backups", name.as_str(), "restore"]),
+            Task::Rollback(restore) => post(&["restores", &restore.to_string(), "rollback"]),
         };
-        self.call::<Begun>(Method::POST, &path, body).await.map(|begun| begun.id)
+        self.send::<Begun>(request).await.map(|begun| begun.id)
     }
 
     async fn operation(&self, id: OperationId) -> Result<Operation, Failure> {
-        self.get(&["operations", &id.to_string()]).await
+        let mut answer: Value = self.get(&["operations", &id.to_string()]).await?;
+        if let Some(progress) = answer.get_mut("progress").and_then(Value::as_object_mut)
+            && let (Some(done), Some(total)) =
+                (progress.remove("tables_done"), progress.remove("tables_total"))
+        {
+            progress.insert("tables".to_owned(), json!([done, total]));
+        }
+        serde_json::from_value(answer).map_err(|error| self.not_understood(StatusCode::OK).caused_by(&error))
     }
 
     async fn cancel(&self, id: OperationId) -> Result<(), Failure> {
-        self.call::<Value>(Method::POST, &["operations", &id.to_string(), "cancel"], None).await.map(drop)
+        let path = ["operations", &id.to_string(), "cancel"];
+        self.send::<Value>(self.request(Method::POST, &path)).await.map(drop)
     }
 
     fn pace(&self) -> Duration {
@@ -259,7 +254,7 @@ mod tests {
         check("http://127.0.0.1:8888", "http://127.0.0.1:8888/api/v1/recovery/backups/x%20y");
         check("http://[::1]:8888/", "http://[::1]:8888/api/v1/recovery/backups/x%20y");
         check("http://nova/recovery/", "http://nova/recovery/api/v1/recovery/backups/x%20y");
-        check("https://nova", "HTTPS is not supported");
+        check("https://nova", "does not speak TLS");
         check("127.0.0.1:8888", "not a URL");
         check("nova:8888", "not the address of a service");
         check("http://user:hunter2@nova", "not the address of a service");

@@ -1,6 +1,6 @@
 //! How things look on a terminal. Pure: values in, text out.
 
-use recovery_core::{BackupKind, Operation, OperationKind, Progress, Unit, Verification, VerifyLevel};
+use recovery_core::{BackupKind, OperationKind, Progress, Unit, Verification, VerifyLevel};
 use time::OffsetDateTime;
 
 use super::view::{Backup, Contents, DatabaseStatus, Outcome, Restore, Status};
@@ -76,7 +76,7 @@ fn restored(restore: &Restore) -> String {
 }
 
 /// The overview.
-pub(super) fn status(status: &Status, running: &[Operation]) -> String {
+pub(super) fn status(status: &Status) -> String {
     let backups = &status.backups;
     let newest = backups.latest.as_ref().map_or_else(String::new, |latest| {
         format!("; newest {} ({})", latest.filename, verification(latest.verification, latest.verified_level))
@@ -87,11 +87,11 @@ pub(super) fn status(status: &Status, running: &[Operation]) -> String {
         backups.count,
         bytes(backups.total_size_bytes)
     );
-    for operation in running {
+    if let Some(operation) = &status.operation {
         text.push_str(&format!(
             "running   {} by {} since {}: {}\n",
             operation.kind,
-            operation.actor,
+            printable(&operation.actor),
             moment(operation.started_at),
             progress(&operation.progress)
         ));
@@ -266,8 +266,8 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            text.push('\u{202f}');
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
         }
         text.push(digit);
     }
@@ -333,9 +333,9 @@ mod tests {
             ..DatabaseStatus::default()
         };
         let text = restore_explanation(&two_backups()[0], Some(&contents), &now);
-        insta::assert_snapshot!(text.replace('\u{202f}', "_"), @r"
+        insta::assert_snapshot!(text, @r"
         Restoring nova-backup-2026-01-31_23-59-59.tar of 2026-01-31 23:59:59 UTC (893.2 MiB, verified (contents)).
-        It holds the database nova: 2 tables with 1_234_568 rows, 1.0 GiB on its server.
+        It holds the database nova: 2 tables with 1,234,568 rows, 1.0 GiB on its server.
         It takes the place of the present database (connected, 893 MB, 42 tables), which is kept and can be brought back with `nova-recovery rollback`.
         What was written since the backup will not be in the restored database.
         ");
@@ -389,7 +389,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(
-            super::status(&status, &[]),
+            super::status(&status),
             "database  not connected: PostgreSQL does not answer.\nbackups   0, 0 B\n"
         );
     }

@@ -1,7 +1,9 @@
 //! What the commands show, whichever way it came: read from the parts of this process, or from the answers of a
 //! service. Fields that this version does not know are passed on.
 
-use recovery_core::{BackupKind, BackupName, OperationId, Verification, VerifyLevel};
+use recovery_core::{
+    BackupKind, BackupName, OperationId, OperationKind, Progress, Verification, VerifyLevel,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -61,6 +63,26 @@ pub(super) struct Status {
     pub(super) database: DatabaseStatus,
     /// The backups.
     pub(super) backups: BackupsStatus,
+    /// The newest operation that is running.
+    #[serde(default)]
+    pub(super) operation: Option<Running>,
+    /// The rest.
+    #[serde(flatten)]
+    pub(super) more: Map<String, Value>,
+}
+
+/// A running operation in the overview.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Running {
+    /// What it does.
+    pub(super) kind: OperationKind,
+    /// When it began, UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub(super) started_at: OffsetDateTime,
+    /// Who asked for it.
+    pub(super) actor: String,
+    /// Where it is.
+    pub(super) progress: Progress,
     /// The rest.
     #[serde(flatten)]
     pub(super) more: Map<String, Value>,
@@ -131,6 +153,7 @@ pub(super) struct Outcome {
     /// What a check found.
     pub(super) verification: Option<Verification>,
     /// How thorough it was.
+    #[serde(alias = "verified_level")]
     pub(super) level: Option<VerifyLevel>,
     /// What is wrong with the backup.
     pub(super) problems: Vec<String>,

@@ -1,0 +1,156 @@
+//! The commands on the database and the backup directory themselves, with the parts that the service is made of, in
+//! this process and under the locks that a service takes.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use recovery_core::{
+    Actor, BackupKind, BackupName, ErrorCode, Operation, OperationId, OperationKind, OperationState, Problem,
+    port::{AuditEntry, AuditOutcome},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    backend::{Backend, Task},
+    failure::{self, Failure},
+    view::{Backup, Contents, Restore, Rows, Status},
+};
+use crate::{app::App, operations, settings::Settings, view};
+
+/// The parts, in this process.
+pub(super) struct Direct {
+    app: Arc<App>,
+    actor: Actor,
+    database: Option<String>,
+}
+
+impl Direct {
+    /// Wires the parts together; nothing is connected yet.
+    pub(super) async fn open(settings: &Settings) -> Result<Self, Failure> {
+        let app = App::build(settings).await.map_err(failure::of)?;
+        let database = settings.database.target().map(|target| target.database.to_string());
+        Ok(Self { app, actor: actor(), database })
+    }
+
+    /// What an earlier run left half done is cleared up before something new is begun, and what is in the way is
+    /// named.
+    async fn clear_up(&self) -> Result<(), Failure> {
+        let done = self.app.clear_up().await.map_err(failure::of)?;
+        done.iter().for_each(|done| tracing::warn!("cleared up: {done}"));
+        Ok(())
+    }
+
+    async fn start(&self, task: &Task) -> Result<Operation, operations::Failure> {
+        let actor = self.actor.clone();
+        match task.clone() {
+            Task::Backup => self.app.start_backup(actor, BackupKind::Manual).await,
+            Task::Verify(name, level) => self.app.start_verify(actor, name, level).await,
+            Task::Restore(name) => self.app.start_restore(actor, name).await,
+            Task::Rollback(restore) => self.app.start_rollback(actor, restore).await,
+        }
+    }
+
+    /// Writes down who did what. That it cannot be written down keeps nobody from bringing a database back.
+    async fn audit(&self, kind: OperationKind, target: Option<String>, operation: Option<&Operation>) {
+        let entry = AuditEntry {
+            at: self.app.clock.now(),
+            actor: self.actor.clone(),
+            action: kind.as_str().to_owned(),
+            target,
+            outcome: if operation.is_some() { AuditOutcome::Accepted } else { AuditOutcome::Refused },
+            operation_id: operation.map(|operation| operation.id),
+        };
+        if let Err(error) = self.app.audit.append(entry).await {
+            tracing::error!("the audit log cannot be written: {}", operations::chain(&error));
+        }
+    }
+}
+
+/// Who runs this process.
+fn actor() -> Actor {
+    let user = rustix::process::getuid();
+    if user.is_root() {
+        Actor::new("command line (root)")
+    } else {
+        Actor::new(format!("command line (user {})", user.as_raw()))
+    }
+}
+
+/// Turns what the service would answer into what the commands show, so that both ways look alike.
+fn shown<T: DeserializeOwned>(answer: impl Serialize) -> Result<T, Failure> {
+    serde_json::to_value(answer).and_then(serde_json::from_value).map_err(|error| {
+        Failure::from(Problem::new(ErrorCode::Internal, "A result cannot be shown.")).caused_by(&error)
+    })
+}
+
+#[async_trait(?Send)]
+impl Backend for Direct {
+    async fn backups(&self) -> Result<Vec<Backup>, Failure> {
+        let backups = self.app.backups.list().await.map_err(failure::of)?;
+        shown(backups.into_iter().map(view::Backup::from).collect::<Vec<_>>())
+    }
+
+    async fn contents(&self, backup: &BackupName) -> Result<Option<Contents>, Failure> {
+        if backup.kind() == BackupKind::Legacy {
+            return Ok(None);
+        }
+        let manifest = self.app.backups.manifest(backup).await.map_err(failure::of)?;
+        Ok(Some(Contents {
+            database: manifest.database.to_string(),
+            database_size_bytes: manifest.database_size_bytes,
+            rows: Rows { tables: manifest.rows.tables },
+        }))
+    }
+
+    async fn delete(&self, backup: &BackupName) -> Result<(), Failure> {
+        let started = self.app.start_delete(self.actor.clone(), backup.clone()).await;
+        self.audit(OperationKind::DeleteBackup, Some(backup.to_string()), started.as_ref().ok()).await;
+        let id = started.map_err(begun)?.id;
+        match self.app.operations.wait(id).await {
+            Some(Operation { error: Some(problem), .. }) => Err(problem.into()),
+            Some(Operation { state: OperationState::Succeeded, .. }) => Ok(()),
+            Some(_) | None => {
+                Err(Problem::new(ErrorCode::Internal, "The backup was not deleted.").operation(id).into())
+            }
+        }
+    }
+
+    async fn restores(&self) -> Result<Vec<Restore>, Failure> {
+        let replaced = self.app.backups.replaced().await.map_err(failure::of)?;
+        shown(replaced.into_iter().map(view::Replaced::from).collect::<Vec<_>>())
+    }
+
+    async fn status(&self) -> Result<Status, Failure> {
+        let mut status: Status = shown(self.app.status().await)?;
+        status.database.name.clone_from(&self.database);
+        Ok(status)
+    }
+
+    async fn begin(&self, task: &Task) -> Result<OperationId, Failure> {
+        if task.kind() != OperationKind::Verify {
+            self.clear_up().await?;
+        }
+        let started = self.start(task).await;
+        self.audit(task.kind(), task.target(), started.as_ref().ok()).await;
+        started.map(|operation| operation.id).map_err(begun)
+    }
+
+    async fn operation(&self, id: OperationId) -> Result<Operation, Failure> {
+        self.app.operations.get(id).ok_or_else(|| {
+            Problem::new(ErrorCode::Internal, "The operation is not known any more.").operation(id).into()
+        })
+    }
+
+    async fn cancel(&self, id: OperationId) -> Result<(), Failure> {
+        self.app.operations.cancel(id).map(drop).map_err(failure::of)
+    }
+
+    fn pace(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+}
+
+/// Something could not be begun.
+fn begun(failure: operations::Failure) -> Failure {
+    failure.log().into()
+}
