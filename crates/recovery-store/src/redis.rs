@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     future::Future,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use fred::{
     clients::Client,
     error::{Error, ErrorKind},
-    interfaces::{ClientLike, KeysInterface},
+    interfaces::{ClientLike, EventInterface, KeysInterface},
     types::{
         Builder, ConnectHandle,
         config::{Config, ReconnectPolicy, UnresponsiveConfig},
@@ -48,10 +48,14 @@ pub struct RedisStore {
     clients: Mutex<HashMap<u8, Connection>>,
 }
 
+type LastError = Arc<Mutex<Option<Error>>>;
+
 struct Connection {
     client: Client,
     /// Ends only where the connection is given up for good.
     task: ConnectHandle,
+    /// Why the last attempt to connect failed.
+    last_error: LastError,
 }
 
 impl RedisStore {
@@ -79,10 +83,10 @@ impl RedisStore {
     }
 
     /// The client of a database; it connects in the background.
-    fn client(&self, database: u8) -> Result<Client, Error> {
+    fn client(&self, database: u8) -> Result<(Client, LastError), Error> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(connection) = clients.get(&database).filter(|connection| !connection.task.is_finished()) {
-            return Ok(connection.client.clone());
+            return Ok((connection.client.clone(), Arc::clone(&connection.last_error)));
         }
         let mut config = self.config.clone();
         config.database = Some(database);
@@ -99,9 +103,16 @@ impl RedisStore {
             })
             .set_policy(ReconnectPolicy::new_exponential(0, MIN_PAUSE_MS, MAX_PAUSE_MS, 2))
             .build()?;
+        let last_error = LastError::default();
+        let newest = Arc::clone(&last_error);
+        client.on_error(move |(error, _)| {
+            *newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            std::future::ready(Ok(()))
+        });
         let task = client.connect();
-        clients.insert(database, Connection { client: client.clone(), task });
-        Ok(client)
+        let connection = Connection { client: client.clone(), task, last_error: Arc::clone(&last_error) };
+        clients.insert(database, connection);
+        Ok((client, last_error))
     }
 
     async fn call<T, F>(&self, database: u8, command: impl FnOnce(Client) -> F) -> Result<T, KeyValueError>
@@ -109,16 +120,25 @@ impl RedisStore {
         F: Future<Output = Result<T, Error>>,
     {
         let call = async {
-            let client = self.client(database).map_err(key_value_error)?;
+            let (client, last_error) = self.client(database).map_err(key_value_error)?;
             if !client.is_connected() {
                 tokio::time::timeout(CONNECT_WAIT, client.wait_for_connect())
                     .await
-                    .map_err(|_| unavailable("no connection yet"))?
+                    .map_err(|_| no_connection(&last_error))?
                     .map_err(key_value_error)?;
             }
             command(client).await.map_err(key_value_error)
         };
         tokio::time::timeout(CALL_LIMIT, call).await.unwrap_or_else(|_| Err(unavailable("no answer in time")))
+    }
+}
+
+/// There is no connection: because the server refuses one (a wrong password, a database that it does not have), or
+/// because it does not answer.
+fn no_connection(last_error: &LastError) -> KeyValueError {
+    match last_error.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+        Some(error) => key_value_error(error),
+        None => unavailable("no connection yet"),
     }
 }
 

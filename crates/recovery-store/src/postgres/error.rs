@@ -45,12 +45,13 @@ pub(super) fn connect_error(error: Error, doing: &str, name: &DatabaseName) -> D
 fn without_state(error: Error, doing: String) -> DatabaseError {
     // The driver keeps its error kinds to itself: its words are all there is to tell a sign-in that cannot be done
     // (for example no password where one is asked for) from a broken connection.
-    if error.to_string().starts_with("authentication error") {
+    let words = error.to_string();
+    if words.starts_with("authentication error") || words.starts_with("invalid configuration") {
         return DatabaseError::SignInRefused { source: Box::new(error) };
     }
     let broken = error.is_closed()
         || std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>())
-        || error.to_string().starts_with("error connecting");
+        || words.starts_with("error connecting");
     if broken {
         DatabaseError::Unavailable { doing, source: Box::new(error) }
     } else {

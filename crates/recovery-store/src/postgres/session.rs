@@ -37,6 +37,9 @@ const SETTINGS: &str = "SELECT pg_catalog.set_config(s.name, w.value, false)
                  ('tcp_keepalives_count', '3'), ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'),
                  ('transaction_timeout', '0')) w (name, value) ON w.name = pg_catalog.lower(s.name)";
 
+/// What must hold before [`SETTINGS`] can be run; these have the last word over what a database or role sets.
+const OPTIONS: &str = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0";
+
 /// How to connect to a database of the target's server.
 pub(super) fn config(target: &ConnectionTarget, database: &DatabaseName, application_name: &str) -> Config {
     let mut config = Config::new();
@@ -79,7 +82,8 @@ impl Session {
         application_name: &str,
     ) -> Result<Self, DatabaseError> {
         let connecting = async {
-            let config = config(target, database, application_name);
+            let mut config = config(target, database, application_name);
+            config.options(OPTIONS);
             let (client, connection) =
                 config.connect(NoTls).await.map_err(|error| connect_error(error, "connecting", database))?;
             let connection = tokio::spawn(async move {

@@ -1,0 +1,115 @@
+//! The contract suites on the real adapters.
+
+use async_trait::async_trait;
+use recovery_core::{
+    database::DatabaseName,
+    port::{DatabaseAdmin, ProtectedDatabase},
+};
+use recovery_store::{PostgresDatabase, RedisStore, StateDirectory};
+use recovery_testkit::{
+    contract,
+    servers::{PostgresServer, RedisServer},
+};
+use serde_json::Value;
+
+use crate::{connect_as, server_with_nova};
+
+struct RealServer {
+    server: PostgresServer,
+    database: PostgresDatabase,
+}
+
+struct Session(tokio_postgres::Client);
+
+#[async_trait]
+impl contract::OtherSession for Session {
+    async fn is_alive(&self) -> bool {
+        self.0.simple_query("SELECT 1").await.is_ok()
+    }
+}
+
+#[async_trait]
+impl contract::DatabaseFixture for RealServer {
+    fn admin(&self) -> &dyn DatabaseAdmin {
+        &self.database
+    }
+
+    fn protected(&self) -> &dyn ProtectedDatabase {
+        &self.database
+    }
+
+    fn another_instance(&self) -> Box<dyn DatabaseAdmin> {
+        Box::new(PostgresDatabase::new(Some(self.server.target("nova"))))
+    }
+
+    async fn set_rows(&self, database: &DatabaseName, table: &str, rows: u64) {
+        self.server.psql(
+            database.as_str(),
+            &format!(
+                "CREATE TABLE IF NOT EXISTS public.{table} (id bigint);
+                 BEGIN; DELETE FROM public.{table};
+                 INSERT INTO public.{table} SELECT generate_series(1, {rows}); COMMIT"
+            ),
+        );
+    }
+
+    async fn set_platform_config(&self, key: &str, value: &Value) {
+        self.server.psql(
+            "nova",
+            &format!(
+                "CREATE TABLE IF NOT EXISTS platform_config (key text PRIMARY KEY, value jsonb NOT NULL);
+                 INSERT INTO platform_config VALUES ($k${key}$k$, $v${value}$v$)
+                 ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+            ),
+        );
+    }
+
+    async fn close_to_sessions(&self, database: &DatabaseName) {
+        self.server.psql("postgres", &format!("ALTER DATABASE \"{database}\" ALLOW_CONNECTIONS false"));
+    }
+
+    async fn connect(
+        &self,
+        database: &DatabaseName,
+        application_name: &str,
+    ) -> Box<dyn contract::OtherSession> {
+        Box::new(Session(connect_as(&self.server, database.as_str(), application_name).await.unwrap()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgresql_keeps_the_promises_of_a_protected_database() {
+    let (server, database) = server_with_nova();
+    contract::protected_database(&RealServer { server, database }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgresql_keeps_the_promises_of_database_administration() {
+    let (server, database) = server_with_nova();
+    contract::database_admin(&RealServer { server, database }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_target_nothing_is_configured() {
+    let none = PostgresDatabase::new(None);
+    contract::database_unconfigured(&none, &none).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_keeps_the_promises_of_a_key_value_store() {
+    for mut server in [RedisServer::start(), RedisServer::start_protected()] {
+        let store = RedisStore::new(&server.url(7).into()).unwrap();
+        contract::key_value(&store).await;
+        server.stop();
+        contract::key_value_away(&store).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_state_directory_keeps_the_promises_of_its_ports() {
+    let path = tempfile::tempdir().unwrap();
+    let open = async || StateDirectory::open(path.path().join("state")).unwrap();
+    contract::documents(open).await;
+    contract::journal(open).await;
+    contract::audit_log(open).await;
+}

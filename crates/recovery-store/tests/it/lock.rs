@@ -1,0 +1,56 @@
+//! The lock between instances.
+
+use std::time::{Duration, Instant};
+
+use recovery_core::port::{DatabaseAdmin, LockError};
+use recovery_store::PostgresDatabase;
+
+use crate::{server_with_nova, until};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_instance_at_a_time_and_the_other_learns_who() {
+    let (server, first) = server_with_nova();
+    let second = PostgresDatabase::new(Some(server.target("nova")));
+    let lock = first.lock("restore 0123 by admin secret from 127.0.0.1").await.unwrap();
+    lock.still_held().await.unwrap();
+    let begun = Instant::now();
+    let Err(LockError::Held { holder }) = second.lock("backup").await else { panic!("it is held") };
+    assert_eq!(holder, "restore 0123 by admin secret from 127.0.0.1");
+    assert!(begun.elapsed() < Duration::from_secs(2), "it is said at once");
+    drop(lock);
+    second.lock("backup").await.unwrap();
+
+    // Another database of the same server is another matter.
+    server.psql("postgres", "CREATE DATABASE other");
+    let _lock = first.lock("x").await.unwrap();
+    PostgresDatabase::new(Some(server.target("other"))).lock("y").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_given_back_can_be_had_again_at_once() {
+    let (_server, database) = server_with_nova();
+    for _ in 0..20 {
+        drop(database.lock("again").await.unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_holder_whose_connection_dies_loses_the_lock_and_learns_it() {
+    let (server, first) = server_with_nova();
+    let second = PostgresDatabase::new(Some(server.target("nova")));
+    let lock = first.lock("dying").await.unwrap();
+    assert_eq!(second.terminate_application("nova-recovery: dying").await.unwrap(), 1);
+    until("the holder learns it", async || lock.still_held().await.is_err()).await;
+    second.lock("next").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_server_is_no_held_lock() {
+    let (mut server, database) = server_with_nova();
+    let lock = database.lock("held").await.unwrap();
+    server.stop_immediately();
+    lock.still_held().await.unwrap_err();
+    assert!(matches!(database.lock("next").await, Err(LockError::Database(_))));
+    server.restart();
+    database.lock("next").await.unwrap();
+}
