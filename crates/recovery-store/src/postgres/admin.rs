@@ -194,7 +194,7 @@ impl DatabaseAdmin for PostgresDatabase {
         let dropped = session
             .batch_about(doing, name, &format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"))
             .await;
-        if dropped.is_err() && closed && !session.is_closed() {
+        if dropped.is_err() && closed && session.is_ready() {
             session
                 .batch_about(doing, name, &format!("ALTER DATABASE {database} ALLOW_CONNECTIONS true"))
                 .await?;

@@ -148,7 +148,7 @@ pub(super) async fn apply(
     debug!(database = %name, statements = statements.len(), "applying a profile");
     let sql = format!("BEGIN;\n{};\nCOMMIT", statements.join(";\n"));
     let result = session.batch_about("setting the properties of a database", name, &sql).await;
-    if result.is_err() && !session.is_closed() {
+    if result.is_err() && session.is_ready() {
         session.batch("giving up a transaction", "ROLLBACK").await?;
     }
     result

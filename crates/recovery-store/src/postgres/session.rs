@@ -125,6 +125,11 @@ impl Session {
         self.client.is_closed()
     }
 
+    /// Whether a statement can be run: the connection stands, and no earlier one was given up half-way.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.is_closed() && !self.in_statement.load(Ordering::Relaxed)
+    }
+
     /// Runs a statement with parameters and returns its rows.
     pub(super) async fn query(
         &self,

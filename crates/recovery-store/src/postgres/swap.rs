@@ -16,6 +16,8 @@ use super::{error::refused, maintenance, quote::Ident, session::Session};
 
 /// How long the sessions of both databases may take to end.
 const EMPTY_LIMIT: Duration = Duration::from_secs(10);
+/// How long somebody else's lock on one of the databases is waited for, each time.
+const LOCK_LIMIT: &str = "3s";
 /// How often they are counted.
 const EMPTY_POLL: Duration = Duration::from_millis(10);
 /// How long after a failure the server is asked what became of it, and told to open the databases.
@@ -39,6 +41,7 @@ pub(super) async fn swap(target: &ConnectionTarget, swap: &Swap) -> Result<(), D
     if [&swap.live, &swap.incoming, &swap.retired].contains(&session.database()) {
         return Err(refused("swapping databases", "the maintenance database cannot take part"));
     }
+    session.batch("preparing a swap", &format!("SET lock_timeout = '{LOCK_LIMIT}'")).await?;
     let databases = look(&session, swap).await?;
     refuse_prepared_transactions(&session, &databases).await?;
     let begun = Instant::now();
@@ -110,7 +113,7 @@ async fn close_empty_rename(
         session.batch_about("closing the live database", &swap.live, &closing).await?;
     }
     let give_up = Instant::now() + EMPTY_LIMIT;
-    let mut renaming = String::from("BEGIN; SET LOCAL lock_timeout = '5s';");
+    let mut renaming = String::from("BEGIN;");
     if databases.live.is_some() {
         renaming.push_str(&format!("ALTER DATABASE {live} RENAME TO {retired};"));
     }
@@ -188,7 +191,7 @@ async fn recover(
     loop {
         let attempt = async {
             let session = match session.take() {
-                Some(session) if !session.is_closed() => session,
+                Some(session) if session.is_ready() => session,
                 _ => maintenance::connect(target).await?,
             };
             open_again(&session, swap, databases).await
@@ -212,7 +215,7 @@ async fn open_again(session: &Session, swap: &Swap, databases: &Databases) -> Re
     let names = session
         .query(
             doing,
-            "SELECT datname::text FROM pg_catalog.pg_database WHERE oid = ANY ($1)
+            "SELECT datname::text FROM pg_catalog.pg_database WHERE oid = ANY ($1) AND NOT datallowconn
              ORDER BY datname = $2 DESC",
             &[&databases.oids(), &swap.live.as_str()],
         )

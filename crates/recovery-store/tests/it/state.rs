@@ -67,14 +67,14 @@ async fn a_line_that_a_crash_cut_short_is_passed_over_and_removed() {
 async fn many_writers_lose_nothing() {
     let path = tempfile::tempdir().unwrap();
     let mut writers = tokio::task::JoinSet::new();
-    for writer in 0..4 {
+    for writer in 0..4_u8 {
         // Each as another process would: opened for itself.
         let directory = StateDirectory::open(path.path()).unwrap();
         writers.spawn(async move {
             for number in 0..25 {
                 Journal::append(&directory, step(number)).await.unwrap();
-                AuditLog::append(&directory, audited(writer, 10)).await.unwrap();
-                directory.put("shared.json", vec![b'0' + writer as u8; 5000].as_slice()).await.unwrap();
+                AuditLog::append(&directory, audited(writer.into(), 10)).await.unwrap();
+                directory.put("shared.json", vec![b'0' + writer; 5000].as_slice()).await.unwrap();
                 let document = directory.get("shared.json").await.unwrap().unwrap();
                 assert!(
                     document.len() == 5000 && document.iter().all(|byte| *byte == document[0]),
@@ -99,7 +99,7 @@ async fn the_audit_log_is_bounded_and_its_newest_entries_stay() {
     let path = tempfile::tempdir().unwrap();
     let directory = StateDirectory::open(path.path()).unwrap();
     for number in 0..40 {
-        AuditLog::append(&directory, audited(number, 1_000_000)).await.unwrap();
+        AuditLog::append(&directory, audited(number, 500_000)).await.unwrap();
     }
     let size: u64 =
         fs::read_dir(path.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
