@@ -15,21 +15,37 @@ use super::{
     failure::{self, Failure},
     view::{Backup, Contents, Restore, Rows, Status},
 };
-use crate::{app::App, operations, settings::Settings, view};
+use crate::{
+    app::App,
+    operations,
+    settings::{DatabaseSetting, Settings},
+    view,
+};
 
 /// The parts, in this process.
 pub(super) struct Direct {
     app: Arc<App>,
     actor: Actor,
-    database: Option<String>,
+    database: DatabaseSetting,
 }
 
 impl Direct {
     /// Wires the parts together; nothing is connected yet.
     pub(super) async fn open(settings: &Settings) -> Result<Self, Failure> {
         let app = App::build(settings).await.map_err(failure::of)?;
-        let database = settings.database.target().map(|target| target.database.to_string());
-        Ok(Self { app, actor: actor(), database })
+        Ok(Self { app, actor: actor(), database: settings.database.clone() })
+    }
+
+    /// Why the setting of the database cannot be used, if it cannot: more than the parts, which were told of no
+    /// database, could say.
+    fn check_database(&self) -> Result<(), Failure> {
+        match &self.database {
+            DatabaseSetting::Invalid(why) => {
+                let problem = Problem::new(ErrorCode::DatabaseUnavailable, format!("{why}."));
+                Err(problem.hint("It looks like postgresql://user:password@host:5432/database.").into())
+            }
+            DatabaseSetting::Unset | DatabaseSetting::Target(_) => Ok(()),
+        }
     }
 
     /// What an earlier run left half done is cleared up before something new is begun, and what is in the way is
@@ -116,18 +132,23 @@ impl Backend for Direct {
     }
 
     async fn restores(&self) -> Result<Vec<Restore>, Failure> {
+        self.check_database()?;
         let replaced = self.app.backups.replaced().await.map_err(failure::of)?;
         shown(replaced.into_iter().map(view::Replaced::from).collect::<Vec<_>>())
     }
 
     async fn status(&self) -> Result<Status, Failure> {
         let mut status: Status = shown(self.app.status().await)?;
-        status.database.name.clone_from(&self.database);
+        status.database.name = self.database.target().map(|target| target.database.to_string());
+        if let Err(failure) = self.check_database() {
+            status.database.error = Some(failure.problem.detail);
+        }
         Ok(status)
     }
 
     async fn begin(&self, task: &Task) -> Result<OperationId, Failure> {
         if task.kind() != OperationKind::Verify {
+            self.check_database()?;
             self.clear_up().await?;
         }
         let started = self.start(task).await;

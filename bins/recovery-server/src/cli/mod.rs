@@ -65,7 +65,7 @@ async fn dispatch(arguments: Arguments, output: &mut Output) -> Result<(), Failu
         Command::Config { .. } => output.result(&effective, || render::settings(&effective)),
         Command::Serve => {
             logging::start(&settings.log_level, settings.log_format);
-            crate::http::run(settings).await
+            crate::http::run(settings).await.map_err(failure::of)
         }
         command => {
             if global.verbose {

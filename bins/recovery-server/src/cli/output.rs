@@ -67,13 +67,6 @@ impl Output {
         }
     }
 
-    /// Tells the person something beside the result.
-    pub(super) fn note(&mut self, text: &str) {
-        if !self.quiet {
-            self.tell(text);
-        }
-    }
-
     /// Tells why the command did not succeed.
     pub(super) fn failure(&mut self, failure: &Failure) {
         if failure.told {
@@ -195,7 +188,6 @@ mod tests {
     fn quiet_leaves_only_errors() {
         let (mut output, stdout, stderr) = captured(false, true, false);
         output.result(&json!(1), || "one".into()).unwrap();
-        output.note("a note");
         assert_eq!((stdout.text().as_str(), stderr.text().as_str()), ("", ""));
         output.failure(&failure());
         assert!(stderr.text().starts_with("error: A restore by root is running.\n"));
