@@ -4,5 +4,18 @@
 //! them, [`operations`] carries out everything that takes long, [`auth`] decides who may ask for it, and [`http`]
 //! answers. What a backup is, and how PostgreSQL is spoken to, is the business of the crates below.
 
+mod actions;
+pub mod app;
 pub mod auth;
+pub mod cli;
+mod dependencies;
+mod housekeeping;
+pub mod http;
+pub mod logging;
 pub mod operations;
+mod overview;
+pub mod settings;
+pub mod view;
+mod wiring;
+
+pub use wiring::StartError;

@@ -21,9 +21,11 @@ use recovery_core::{
     port::{Clock, KeyValue, ProtectedDatabase},
 };
 use secrecy::SecretString;
+use tokio::runtime::Handle;
 
 pub use client::Client;
 pub use refusal::Refusal;
+pub(crate) use refusal::whole_seconds;
 pub use session::{NewSession, Sessions};
 
 use self::{origin::Ambience, secret::AdminSecret, throttle::Throttle, token::Tokens};
@@ -125,12 +127,13 @@ impl Auth {
         key_value: Arc<dyn KeyValue>,
         database: Arc<dyn ProtectedDatabase>,
         clock: Arc<dyn Clock>,
+        runtime: &Handle,
     ) -> Self {
         Self {
             ambience: Ambience::new(&settings),
             settings,
-            secret: AdminSecret::new(configured, key_value),
-            tokens: Tokens::new(database),
+            secret: AdminSecret::new(configured, key_value, runtime.clone()),
+            tokens: Tokens::new(database, runtime.clone()),
             sessions: Sessions::default(),
             throttle: Throttle::default(),
             clock,

@@ -24,7 +24,9 @@ impl Ambience {
     pub(super) fn check(&self, host: Option<&str>, origin: Option<&str>) -> Result<(), Refusal> {
         let host = host.filter(|host| self.is_ours(host)).ok_or(Refusal::MisdirectedHost)?;
         match origin {
-            Some(origin) if !self.lists_origin(origin) && !is_same(origin, host) => Err(Refusal::ForeignOrigin),
+            Some(origin) if !self.lists_origin(origin) && !is_same(origin, host) => {
+                Err(Refusal::ForeignOrigin)
+            }
             _ => Ok(()),
         }
     }
@@ -32,7 +34,9 @@ impl Ambience {
     fn is_ours(&self, host: &str) -> bool {
         let Some(name) = name_of(host) else { return false };
         if let Some(literal) = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            return literal.parse::<Ipv6Addr>().is_ok_and(|address| IpAddr::V6(address).to_canonical().is_loopback());
+            return literal
+                .parse::<Ipv6Addr>()
+                .is_ok_and(|address| IpAddr::V6(address).to_canonical().is_loopback());
         }
         let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
         name == "localhost"
@@ -43,7 +47,8 @@ impl Ambience {
 
 /// A `Host` without its port; `None` where it is not of that form.
 fn name_of(host: &str) -> Option<&str> {
-    let is_port = |text: &str| !text.is_empty() && text.len() <= 5 && text.bytes().all(|b| b.is_ascii_digit());
+    let is_port =
+        |text: &str| !text.is_empty() && text.len() <= 5 && text.bytes().all(|b| b.is_ascii_digit());
     let end = if host.starts_with('[') { host.find(']')? + 1 } else { host.find(':').unwrap_or(host.len()) };
     let (name, rest) = host.split_at_checked(end)?;
     match rest.strip_prefix(':') {
@@ -113,8 +118,13 @@ mod tests {
     fn foreign_pages_are_refused() {
         check(Some("localhost:8888"), Some("http://localhost:8888"), Ok(()));
         check(Some("localhost:8888"), Some("http://localhost:3000"), Ok(()));
-        for origin in ["null", "http://evil.example", "http://localhost:3001", "http://localhost:3000/", "localhost:8888"]
-        {
+        for origin in [
+            "null",
+            "http://evil.example",
+            "http://localhost:3001",
+            "http://localhost:3000/",
+            "localhost:8888",
+        ] {
             check(Some("localhost:8888"), Some(origin), Err(Refusal::ForeignOrigin));
         }
     }

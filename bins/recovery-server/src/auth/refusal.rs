@@ -35,7 +35,8 @@ pub enum Refusal {
     ForeignOrigin,
 }
 
-const HOW: &str = "Send the header X-Admin-Secret, or Authorization: Bearer with the token of a signed-in admin.";
+const HOW: &str =
+    "Send the header X-Admin-Secret, or Authorization: Bearer with the token of a signed-in admin.";
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {

@@ -8,7 +8,7 @@ use std::{
 use recovery_core::port::KeyValue;
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
-use tokio::sync::Mutex;
+use tokio::{runtime::Handle, sync::Mutex};
 
 /// The database of Redis and the key under which the platform keeps a changed secret.
 const DATABASE: u8 = 1;
@@ -41,6 +41,7 @@ impl Current {
 pub(super) struct AdminSecret {
     configured: SecretString,
     store: Arc<dyn KeyValue>,
+    runtime: Handle,
     state: Mutex<State>,
 }
 
@@ -51,9 +52,14 @@ struct State {
 }
 
 impl AdminSecret {
-    pub(super) fn new(configured: SecretString, store: Arc<dyn KeyValue>) -> Self {
+    pub(super) fn new(configured: SecretString, store: Arc<dyn KeyValue>, runtime: Handle) -> Self {
         let current = Current { secret: configured.clone(), generation: 0 };
-        Self { configured, store, state: Mutex::new(State { current, asked: None, good_for: MAX_AGE }) }
+        Self {
+            configured,
+            store,
+            runtime,
+            state: Mutex::new(State { current, asked: None, good_for: MAX_AGE }),
+        }
     }
 
     /// The secret, at most half a minute old while Redis answers; else the last one known.
@@ -79,11 +85,16 @@ impl AdminSecret {
     }
 
     async fn ask(&self, state: &mut State) {
-        let answer = tokio::time::timeout(PATIENCE, self.store.get(DATABASE, KEY)).await;
+        let store = Arc::clone(&self.store);
+        // On the runtime of the service: a connection that is opened here must not end with the thread that asked.
+        let asking = self.runtime.spawn(async move { store.get(DATABASE, KEY).await });
+        let answer = tokio::time::timeout(PATIENCE, asking).await;
         state.asked = Some(Instant::now());
         let secret = match answer {
-            Ok(Ok(value)) => value.as_deref().and_then(unquote).unwrap_or_else(|| self.configured.clone()),
-            Ok(Err(_)) | Err(_) => {
+            Ok(Ok(Ok(value))) => {
+                value.as_deref().and_then(unquote).unwrap_or_else(|| self.configured.clone())
+            }
+            Ok(Ok(Err(_)) | Err(_)) | Err(_) => {
                 state.good_for = PAUSE;
                 return;
             }

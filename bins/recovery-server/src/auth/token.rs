@@ -10,7 +10,7 @@ use recovery_core::port::ProtectedDatabase;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use time::OffsetDateTime;
-use tokio::sync::Mutex;
+use tokio::{runtime::Handle, sync::Mutex};
 
 /// The row of `platform_config` that holds the key.
 const KEY: &str = "auth.jwt_secret";
@@ -42,6 +42,7 @@ pub enum TokenError {
 
 pub(super) struct Tokens {
     database: Arc<dyn ProtectedDatabase>,
+    runtime: Handle,
     state: Mutex<State>,
 }
 
@@ -53,8 +54,8 @@ struct State {
 }
 
 impl Tokens {
-    pub(super) fn new(database: Arc<dyn ProtectedDatabase>) -> Self {
-        Self { database, state: Mutex::default() }
+    pub(super) fn new(database: Arc<dyn ProtectedDatabase>, runtime: Handle) -> Self {
+        Self { database, runtime, state: Mutex::default() }
     }
 
     /// Whether this is the valid access token of an admin.
@@ -68,9 +69,12 @@ impl Tokens {
     async fn key(&self) -> Result<SecretString, TokenError> {
         let mut state = self.state.lock().await;
         if !state.ask_again.is_some_and(|at| Instant::now() < at) {
-            let answer = tokio::time::timeout(PATIENCE, self.database.platform_config(KEY)).await;
+            let database = Arc::clone(&self.database);
+            // On the runtime of the service: a connection that is opened here must not end with the thread that asked.
+            let asking = self.runtime.spawn(async move { database.platform_config(KEY).await });
+            let answer = tokio::time::timeout(PATIENCE, asking).await;
             let good_for = match answer {
-                Ok(Ok(value)) => {
+                Ok(Ok(Ok(value))) => {
                     state.answered = true;
                     state.key = match value {
                         Some(Value::String(key)) if !key.is_empty() => Some(key.into()),
@@ -78,7 +82,7 @@ impl Tokens {
                     };
                     MAX_AGE
                 }
-                Ok(Err(_)) | Err(_) => PAUSE,
+                Ok(Ok(Err(_)) | Err(_)) | Err(_) => PAUSE,
             };
             state.ask_again = Some(Instant::now() + good_for);
         }

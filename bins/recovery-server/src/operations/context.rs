@@ -133,6 +133,14 @@ impl OperationContext for Context {
     }
 
     async fn record(&self, step: &str, facts: Value) -> Result<(), StateError> {
+        // A backup gets its name only once it runs; who asks for the operation is to see it.
+        if let Some(filename) = facts.get("filename").and_then(Value::as_str) {
+            self.state.send_if_modified(|operation| {
+                let operation = Arc::make_mut(operation);
+                operation.target.get_or_insert_with(|| filename.to_owned());
+                false
+            });
+        }
         let event = JournalEvent::Step { step: step.to_owned(), facts };
         self.journal.append(JournalEntry { at: self.clock.now(), operation: self.id, event }).await
     }

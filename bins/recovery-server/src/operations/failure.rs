@@ -29,11 +29,12 @@ impl Failure {
     }
 
     /// Writes the chain of causes to the log and gives the words for outside.
-    #[must_use]
     pub fn log(self) -> Problem {
         match self.problem.code {
             ErrorCode::Cancelled => tracing::info!("{}", self.chain),
-            ErrorCode::Busy | ErrorCode::NotFound => tracing::info!(code = self.problem.code.as_str(), "{}", self.chain),
+            ErrorCode::Busy | ErrorCode::NotFound => {
+                tracing::info!(code = self.problem.code.as_str(), "{}", self.chain)
+            }
             code => tracing::error!(code = code.as_str(), "{}", self.chain),
         }
         self.problem
@@ -72,10 +73,8 @@ mod tests {
 
     #[test]
     fn the_chain_names_every_cause_once() {
-        let error = StateError::Write {
-            what: "the journal".into(),
-            source: std::io::Error::other("disk on fire"),
-        };
+        let error =
+            StateError::Write { what: "the journal".into(), source: std::io::Error::other("disk on fire") };
         assert_eq!(chain(&error), "cannot write the journal in the state directory: disk on fire");
         let problem = Failure::of(error).log();
         assert!(!problem.detail.contains("on fire"), "{}", problem.detail);

@@ -19,8 +19,8 @@ pub(super) struct History {
     pub(super) unfinished_entries: Vec<JournalEntry>,
 }
 
-/// Reads a journal, leaving out the operations that run in this process now.
-pub(super) fn replay(entries: Vec<JournalEntry>, running: &HashSet<OperationId>) -> History {
+/// Reads a journal, leaving out the operations that were started in this process.
+pub(super) fn replay(entries: Vec<JournalEntry>, own: &HashSet<OperationId>) -> History {
     let mut operations: BTreeMap<OperationId, Operation> = BTreeMap::new();
     for entry in &entries {
         match &entry.event {
@@ -34,12 +34,11 @@ pub(super) fn replay(entries: Vec<JournalEntry>, running: &HashSet<OperationId>)
             JournalEvent::Step { .. } => {}
         }
     }
-    operations.retain(|id, _| !running.contains(id));
+    operations.retain(|id, _| !own.contains(id));
     let (finished, unfinished): (Vec<_>, Vec<_>) =
         operations.into_values().partition(|operation| operation.state != OperationState::Running);
     let open: HashSet<OperationId> = unfinished.iter().map(|operation| operation.id).collect();
-    let unfinished_entries =
-        entries.into_iter().filter(|entry| open.contains(&entry.operation)).collect();
+    let unfinished_entries = entries.into_iter().filter(|entry| open.contains(&entry.operation)).collect();
     History { finished, unfinished, unfinished_entries }
 }
 
@@ -84,7 +83,7 @@ mod tests {
 
     #[test]
     fn what_began_and_did_not_end_is_unfinished_with_all_its_entries() {
-        let (whole, cut_off, running) = (operation(), operation(), operation());
+        let (whole, cut_off, own) = (operation(), operation(), operation());
         let mut ended = whole.clone();
         ended.state = OperationState::Succeeded;
         let step = entry(cut_off.id, JournalEvent::Step { step: "loading".into(), facts: json!({}) });
@@ -92,11 +91,11 @@ mod tests {
             vec![
                 started(&whole),
                 started(&cut_off),
-                started(&running),
+                started(&own),
                 step.clone(),
                 entry(whole.id, JournalEvent::Finished { snapshot: Box::new(ended.clone()) }),
             ],
-            &HashSet::from([running.id]),
+            &HashSet::from([own.id]),
         );
         assert_eq!(history.finished, [ended]);
         assert_eq!(history.unfinished, std::slice::from_ref(&cut_off));

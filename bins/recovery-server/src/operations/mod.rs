@@ -16,4 +16,3 @@ pub use events::{Delivery, Event, EventHub, Happening, Subscription};
 pub use failure::{Failure, chain};
 pub use registry::{CancelError, NewOperation, Operations};
 pub use tally::Tally;
-

@@ -60,8 +60,7 @@ impl From<CancelError> for Problem {
                     .hint("List the operations to see which are known.")
             }
             CancelError::Finished(id) => {
-                Self::new(ErrorCode::Conflict, format!("The operation {id} has already ended."))
-                    .operation(id)
+                Self::new(ErrorCode::Conflict, format!("The operation {id} has already ended.")).operation(id)
             }
             CancelError::Sealed(id) => Self::new(
                 ErrorCode::Conflict,
@@ -100,6 +99,8 @@ struct Table {
 pub(super) struct Entry {
     pub(super) state: watch::Sender<Arc<Operation>>,
     pub(super) control: Arc<Control>,
+    /// Whether it was started in this process, which then knows more of it than the journal.
+    own: bool,
 }
 
 impl Operations {
@@ -147,8 +148,13 @@ impl Operations {
         let inner = Arc::clone(&self.inner);
         let span = tracing::info_span!("operation", id = %new.id, kind = new.kind.as_str());
         let task = async move {
-            let operation = Arc::new(Operation::begin(new.id, new.kind, new.actor, new.target, inner.clock.now()));
-            let entry = Entry { state: watch::Sender::new(Arc::clone(&operation)), control: Arc::new(Control::new()) };
+            let operation =
+                Arc::new(Operation::begin(new.id, new.kind, new.actor, new.target, inner.clock.now()));
+            let entry = Entry {
+                state: watch::Sender::new(Arc::clone(&operation)),
+                control: Arc::new(Control::new()),
+                own: true,
+            };
             if let Err(failure) = inner.begin(&operation, &entry).await {
                 drop(work);
                 let _ = begun.send(Err(failure));
@@ -234,7 +240,7 @@ impl Operations {
                 None => {
                     let id = operation.id;
                     let state = watch::Sender::new(Arc::new(operation));
-                    table.entries.insert(id, Entry { state, control: Arc::new(Control::new()) });
+                    table.entries.insert(id, Entry { state, control: Arc::new(Control::new()), own: false });
                 }
             }
         }
@@ -282,7 +288,9 @@ impl Operations {
         if !self.none_running_by(cut_off).await {
             running.iter().for_each(|entry| entry.control.abort_unless_sealed());
             if !self.none_running_by(deadline).await {
-                tracing::error!("an operation is still running at the end of the service; the next start clears up");
+                tracing::error!(
+                    "an operation is still running at the end of the service; the next start clears up"
+                );
             }
         }
         self.inner.events.close();
@@ -295,8 +303,10 @@ impl Operations {
 
     async fn history(&self) -> Result<History, StateError> {
         let entries = self.inner.journal.entries().await?;
-        let running: HashSet<OperationId> = self.running().iter().map(|operation| operation.id).collect();
-        Ok(history::replay(entries, &running))
+        // An operation enters the table before the journal, so none of our own is missed here.
+        let own: HashSet<OperationId> =
+            self.inner.table().entries.iter().filter(|(_, entry)| entry.own).map(|(id, _)| *id).collect();
+        Ok(history::replay(entries, &own))
     }
 }
 
@@ -329,8 +339,10 @@ impl Inner {
             self.running.send_modify(|running| *running += 1);
         }
         let event = JournalEvent::Started { snapshot: Box::new((**operation).clone()) };
-        let written =
-            self.journal.append(JournalEntry { at: operation.started_at, operation: operation.id, event }).await;
+        let written = self
+            .journal
+            .append(JournalEntry { at: operation.started_at, operation: operation.id, event })
+            .await;
         if let Err(error) = written {
             self.table().entries.remove(&operation.id);
             self.running.send_modify(|running| *running -= 1);
@@ -345,7 +357,10 @@ impl Inner {
     pub(super) async fn finish(&self, entry: &Entry, operation: Operation) {
         tracing::info!(state = operation.state.as_str(), "ended");
         if let Err(error) = self.journal_end(&operation).await {
-            tracing::error!("the end of an operation is not in the journal: {}", super::failure::chain(&error));
+            tracing::error!(
+                "the end of an operation is not in the journal: {}",
+                super::failure::chain(&error)
+            );
         }
         let operation = Arc::new(operation);
         {

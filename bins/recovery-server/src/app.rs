@@ -1,0 +1,216 @@
+//! The service as a whole: every part, wired together over the ports.
+//!
+//! [`App::assemble`] takes any ports, which is how tests put fakes in; [`App::build`] takes those that the settings
+//! name. Neither waits for a connection: what is needed is connected when it is used, and asked after in the
+//! background once [`App::start`] was called.
+
+use std::{sync::Arc, time::Duration};
+
+use recovery_backup::{BackupError, BackupService, BackupSettings};
+use recovery_core::{
+    Actor, OperationId, OperationKind,
+    port::{
+        AuditLog, Clock, CommandRunner, DatabaseAdmin, DatabaseError, DocumentStore, Journal, KeyValue,
+        ProtectedDatabase,
+    },
+};
+use secrecy::SecretString;
+use time::OffsetDateTime;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    auth::{AccessSettings, Auth},
+    dependencies::{self, Dependencies},
+    housekeeping,
+    http::Strangers,
+    operations::{EventHub, Operations, chain},
+};
+
+/// Everything outside that the service reaches.
+#[derive(Clone)]
+pub struct Ports {
+    /// The server that holds the protected database.
+    pub admin: Arc<dyn DatabaseAdmin>,
+    /// The protected database.
+    pub database: Arc<dyn ProtectedDatabase>,
+    /// Runs `pg_dump` and `pg_restore`.
+    pub runner: Arc<dyn CommandRunner>,
+    /// Redis.
+    pub key_value: Arc<dyn KeyValue>,
+    /// The journal of operations.
+    pub journal: Arc<dyn Journal>,
+    /// The audit log.
+    pub audit: Arc<dyn AuditLog>,
+    /// What is known of backups and of replaced databases.
+    pub documents: Arc<dyn DocumentStore>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What the service is told about itself.
+#[derive(Clone, Debug)]
+pub struct AppSettings {
+    /// Where backups lie and how they are made.
+    pub backup: BackupSettings,
+    /// The admin secret, as long as no other is set at run time.
+    pub admin_secret: SecretString,
+    /// Who is let in.
+    pub access: AccessSettings,
+    /// How long a call waits for its operation before it answers that it goes on.
+    pub sync_wait: Duration,
+    /// Whether the metrics are open to everybody.
+    pub metrics_open: bool,
+}
+
+/// The service.
+pub struct App {
+    pub(crate) backups: Arc<BackupService>,
+    pub(crate) operations: Operations,
+    pub(crate) auth: Auth,
+    pub(crate) database: Arc<dyn ProtectedDatabase>,
+    pub(crate) dependencies: Dependencies,
+    pub(crate) audit: Arc<dyn AuditLog>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) sync_wait: Duration,
+    pub(crate) metrics_open: bool,
+    pub(crate) started_at: OffsetDateTime,
+    pub(crate) stopping: CancellationToken,
+    pub(crate) strangers: Strangers,
+    runtime: Handle,
+}
+
+impl App {
+    /// How long the service may take to stop: `docker stop` kills after 10 s.
+    pub const STOP_LIMIT: Duration = Duration::from_secs(6);
+
+    /// Wires the parts together over these ports. Must be called in the context of the tokio runtime that is to carry
+    /// the operations: it must outlive them.
+    #[must_use]
+    pub fn assemble(settings: AppSettings, ports: Ports) -> Arc<Self> {
+        let Ports { admin, database, runner, key_value, journal, audit, documents, clock } = ports;
+        let runtime = Handle::current();
+        let started_at = clock.now();
+        let events = EventHub::new(started_at);
+        Arc::new(Self {
+            backups: Arc::new(BackupService::new(
+                settings.backup,
+                admin,
+                runner,
+                documents,
+                Arc::clone(&clock),
+            )),
+            operations: Operations::new(journal, Arc::clone(&clock), events, runtime.clone()),
+            auth: Auth::new(
+                settings.access,
+                settings.admin_secret,
+                Arc::clone(&key_value),
+                Arc::clone(&database),
+                Arc::clone(&clock),
+                &runtime,
+            ),
+            dependencies: Dependencies::new(Arc::clone(&database), key_value, Arc::clone(&clock)),
+            database,
+            audit,
+            clock,
+            sync_wait: settings.sync_wait,
+            metrics_open: settings.metrics_open,
+            started_at,
+            stopping: CancellationToken::new(),
+            strangers: Strangers::default(),
+            runtime,
+        })
+    }
+
+    /// The operations.
+    #[must_use]
+    pub fn operations(&self) -> &Operations {
+        &self.operations
+    }
+
+    /// The backups.
+    #[must_use]
+    pub fn backups(&self) -> &Arc<BackupService> {
+        &self.backups
+    }
+
+    /// Reads what earlier runs left, and begins what goes on in the background: asking after the dependencies,
+    /// clearing up after operations that were cut off, dropping replaced databases whose time is over.
+    pub async fn start(self: &Arc<Self>) {
+        if let Err(error) = self.operations.load().await {
+            tracing::error!("the operations of earlier runs are not known: {}", chain(&error));
+        }
+        let app = Arc::clone(self);
+        self.in_background(async move {
+            let mut interval = tokio::time::interval(dependencies::INTERVAL);
+            loop {
+                interval.tick().await;
+                app.dependencies.ask().await;
+            }
+        });
+        let app = Arc::clone(self);
+        self.in_background(async move {
+            app.clear_up_once_possible().await;
+            housekeeping::run(&app).await;
+        });
+    }
+
+    /// Stops everything that runs, within the limit.
+    pub async fn shutdown(&self, limit: Duration) {
+        self.stopping.cancel();
+        self.operations.shutdown(limit).await;
+    }
+
+    /// Carries a future out on the runtime of the service. Threads that answer requests come and go; what a future
+    /// opens here, such as a pooled connection, must not end with one of them.
+    pub(crate) async fn on_runtime<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        self.runtime.spawn(future).await.ok()
+    }
+
+    /// Carries a future out until it ends or the service stops.
+    fn in_background(&self, future: impl Future<Output = ()> + Send + 'static) {
+        let stopping = self.stopping.clone();
+        self.runtime.spawn(async move {
+            stopping.run_until_cancelled(future).await;
+        });
+    }
+
+    /// Clears up what operations that were cut off have left, under the lock that keeps every other process away, and
+    /// closes them in the journal. Returns what was done, in words.
+    ///
+    /// # Errors
+    /// Where the lock cannot be had or the database does not answer; then it is as before.
+    pub async fn clear_up(&self) -> Result<Vec<String>, BackupError> {
+        let lock = self.backups.lock(OperationKind::CleanUp, OperationId::new(), &Actor::service()).await?;
+        // Under the lock nothing else works on the database, so what is open in the journal was cut off.
+        let unfinished = self.operations.load().await?;
+        let done = self.backups.reconcile(&lock, &unfinished).await?;
+        self.operations.settle(&done).await?;
+        Ok(done)
+    }
+
+    async fn clear_up_once_possible(&self) {
+        const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+        let mut pause = Duration::from_secs(1);
+        loop {
+            match self.clear_up().await {
+                Ok(done) => {
+                    done.iter().for_each(|done| tracing::warn!("cleared up: {done}"));
+                    return;
+                }
+                Err(BackupError::Database(DatabaseError::NotConfigured)) => {
+                    tracing::warn!("no database is configured; nothing can be backed up or restored");
+                    return;
+                }
+                Err(error) => {
+                    tracing::info!("clearing up after the last run must wait: {}", chain(&error));
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What the service does by itself, now and then: dropping databases that restores replaced, once their time is over.
+
+use std::time::Duration;
+
+use recovery_backup::BackupError;
+use recovery_core::{Actor, ErrorCode, OperationId, port::DatabaseError};
+
+use crate::{app::App, operations::chain};
+
+/// How often.
+const INTERVAL: Duration = Duration::from_secs(600);
+
+/// Goes on until it is dropped.
+pub(crate) async fn run(app: &App) {
+    let mut interval = tokio::time::interval(INTERVAL);
+    loop {
+        interval.tick().await;
+        drop_expired(app).await;
+    }
+}
+
+/// Drops every replaced database that need not be kept any longer, each in an operation of its own, one after the
+/// other. What is in the way of one is in the way of all: the rest waits for the next time.
+pub(crate) async fn drop_expired(app: &App) {
+    for restore in expired(app).await {
+        match app.start_drop_replaced(Actor::service(), restore).await {
+            Ok(operation) => {
+                app.operations.wait(operation.id).await;
+            }
+            Err(failure) if failure.problem().code == ErrorCode::Busy => {
+                tracing::debug!("a replaced database stays a little longer: {}", failure.problem().detail);
+                return;
+            }
+            Err(failure) => {
+                failure.log();
+                return;
+            }
+        }
+    }
+}
+
+async fn expired(app: &App) -> Vec<OperationId> {
+    let now = app.clock.now();
+    match app.backups.replaced().await {
+        Ok(replaced) => replaced
+            .into_iter()
+            .filter(|replaced| replaced.kept_until <= now)
+            .map(|replaced| replaced.id)
+            .collect(),
+        Err(BackupError::Database(DatabaseError::NotConfigured)) => Vec::new(),
+        Err(error) => {
+            tracing::info!("replaced databases cannot be looked for: {}", chain(&error));
+            Vec::new()
+        }
+    }
+}

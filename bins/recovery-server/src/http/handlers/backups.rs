@@ -1,0 +1,175 @@
+//! Backups: list, make, inspect, check, restore, delete, download.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    body::SizedStream,
+    http::header::CONTENT_DISPOSITION,
+    web::{Bytes, Data, Json},
+};
+use futures_util::{Stream, stream};
+use recovery_core::{BackupKind, VerifyLevel};
+use serde::Deserialize;
+use serde_json::{Map, json};
+use tokio::io::AsyncReadExt as _;
+use utoipa::ToSchema;
+
+use super::Caller;
+use crate::{
+    app::App,
+    http::{
+        body::{Nothing, OptionalBody},
+        error::ApiError,
+        path,
+        waiting::answer,
+    },
+    view::{self, Backup, Deleted, Operation, Restored, Verified},
+};
+
+/// Every backup, newest first.
+#[utoipa::path(get, path = "/api/v1/recovery/backups", tag = "backups",
+    responses((status = 200, body = Vec<Backup>)))]
+pub(crate) async fn list(app: Data<App>) -> Result<Json<Vec<Backup>>, ApiError> {
+    Ok(Json(app.list_backups().await?.into_iter().map(Backup::from).collect()))
+}
+
+/// Makes a backup. Answers when it is done, or after a while with the operation that goes on.
+#[utoipa::path(post, path = "/api/v1/recovery/backups", tag = "backups",
+    params(("Prefer" = Option<String>, Header, description = "`respond-async` to be answered at once")),
+    responses((status = 200, body = Backup), (status = 202, body = Operation)))]
+pub(crate) async fn create(
+    app: Data<App>,
+    caller: Caller,
+    request: HttpRequest,
+    _: OptionalBody<Nothing>,
+) -> Result<HttpResponse, ApiError> {
+    let started = app.start_backup(caller.actor(), BackupKind::Manual).await?;
+    let known = [("created_at", json!(view::timestamp(started.started_at))), ("size_bytes", json!(0))];
+    answer(&app, &request, started, fields(known)).await
+}
+
+/// What a backup holds: its manifest.
+#[utoipa::path(get, path = "/api/v1/recovery/backups/{filename}", tag = "backups",
+    params(("filename" = String, Path, description = "The backup's name")),
+    responses((status = 200, description = "The first member of the archive, `manifest.json`", body = Object)))]
+pub(crate) async fn manifest(app: Data<App>, name: path::Backup) -> Result<HttpResponse, ApiError> {
+    Ok(HttpResponse::Ok().json(app.backups.manifest(&name.0).await?))
+}
+
+/// Deletes a backup.
+#[utoipa::path(delete, path = "/api/v1/recovery/backups/{filename}", tag = "backups",
+    params(("filename" = String, Path, description = "The backup's name")),
+    responses((status = 200, body = Deleted), (status = 202, body = Operation)))]
+pub(crate) async fn delete(
+    app: Data<App>,
+    caller: Caller,
+    request: HttpRequest,
+    name: path::Backup,
+    _: OptionalBody<Nothing>,
+) -> Result<HttpResponse, ApiError> {
+    let known = fields([("filename", json!(name.0))]);
+    let started = app.start_delete(caller.actor(), name.0).await?;
+    answer(&app, &request, started, known).await
+}
+
+/// How thoroughly a backup is to be checked.
+#[derive(Default, Deserialize, ToSchema)]
+pub(crate) struct Verify {
+    /// `hashes` reads every byte and compares it with the manifest; `contents`, the default, also decodes every file
+    /// of the dump to its end.
+    #[serde(default)]
+    level: Level,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Level {
+    Hashes,
+    #[default]
+    Contents,
+}
+
+impl From<Level> for VerifyLevel {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Hashes => Self::Hashes,
+            Level::Contents => Self::Contents,
+        }
+    }
+}
+
+/// Checks a backup. That it is damaged is an answer, not an error.
+#[utoipa::path(post, path = "/api/v1/recovery/backups/{filename}/verify", tag = "backups",
+    params(("filename" = String, Path, description = "The backup's name"),
+        ("Prefer" = Option<String>, Header, description = "`respond-async` to be answered at once")),
+    request_body(content = Option<Verify>),
+    responses((status = 200, body = Verified), (status = 202, body = Operation)))]
+pub(crate) async fn verify(
+    app: Data<App>,
+    caller: Caller,
+    request: HttpRequest,
+    name: path::Backup,
+    body: OptionalBody<Verify>,
+) -> Result<HttpResponse, ApiError> {
+    let known = fields([("filename", json!(name.0))]);
+    let started = app.start_verify(caller.actor(), name.0, body.0.level.into()).await?;
+    answer(&app, &request, started, known).await
+}
+
+/// Replaces the database by the contents of a backup. The database that was there is kept for a rollback.
+#[utoipa::path(post, path = "/api/v1/recovery/backups/{filename}/restore", tag = "backups",
+    params(("filename" = String, Path, description = "The backup's name"),
+        ("Prefer" = Option<String>, Header, description = "`respond-async` to be answered at once")),
+    responses((status = 200, body = Restored), (status = 202, body = Operation)))]
+pub(crate) async fn restore(
+    app: Data<App>,
+    caller: Caller,
+    request: HttpRequest,
+    name: path::Backup,
+    _: OptionalBody<Nothing>,
+) -> Result<HttpResponse, ApiError> {
+    let known = fields([("filename", json!(name.0)), ("restored", json!(false))]);
+    let started = app.start_restore(caller.actor(), name.0).await?;
+    answer(&app, &request, started, known).await
+}
+
+/// The archive itself.
+#[utoipa::path(get, path = "/api/v1/recovery/backups/{filename}/download", tag = "backups",
+    params(("filename" = String, Path, description = "The backup's name")),
+    responses((status = 200, description = "The archive", content_type = "application/x-tar")))]
+pub(crate) async fn download(
+    app: Data<App>,
+    _: Caller,
+    name: path::Backup,
+) -> Result<HttpResponse, ApiError> {
+    let backup = app.backups.open(&name.0).await?;
+    let disposition = format!("attachment; filename=\"{}\"", name.0);
+    let mut response = HttpResponse::Ok();
+    response.insert_header((CONTENT_DISPOSITION, disposition));
+    if name.0.as_str().ends_with(".gz") {
+        response.content_type("application/gzip");
+    } else {
+        response.content_type("application/x-tar");
+    }
+    let contents = contents(tokio::fs::File::from_std(backup.file), backup.size_bytes);
+    Ok(response.body(SizedStream::new(backup.size_bytes, contents)))
+}
+
+/// A file, in pieces, to the length that was announced.
+fn contents(file: tokio::fs::File, size: u64) -> impl Stream<Item = std::io::Result<Bytes>> {
+    const PIECE: usize = 64 * 1024;
+    stream::try_unfold((file.take(size), size), |(mut file, left)| async move {
+        if left == 0 {
+            return Ok(None);
+        }
+        let mut piece = Vec::with_capacity(PIECE);
+        let read = (&mut file).take(PIECE as u64).read_to_end(&mut piece).await?;
+        if read == 0 {
+            return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
+        }
+        Ok(Some((Bytes::from(piece), (file, left.saturating_sub(read as u64)))))
+    })
+}
+
+fn fields<const N: usize>(fields: [(&str, serde_json::Value); N]) -> Map<String, serde_json::Value> {
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}

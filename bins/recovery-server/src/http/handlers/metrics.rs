@@ -1,0 +1,119 @@
+//! What Prometheus reads.
+
+use std::fmt::{Display, Write as _};
+
+use actix_web::{HttpResponse, web::Data};
+use recovery_core::{BackupInfo, OperationKind, OperationState};
+use time::OffsetDateTime;
+
+use crate::app::App;
+
+/// Figures for Prometheus. Open to everybody with `METRICS_OPEN=true`.
+#[utoipa::path(get, path = "/metrics", tag = "health",
+    responses((status = 200, description = "Prometheus text format", content_type = "text/plain")))]
+pub(crate) async fn metrics(app: Data<App>) -> HttpResponse {
+    let mut page = Page::default();
+    page.metric("nova_recovery_build_info", "gauge", "The version of this program.");
+    page.labelled("nova_recovery_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    let now = app.clock.now();
+    page.one(
+        "nova_recovery_uptime_seconds",
+        "gauge",
+        "Seconds since the service was started.",
+        seconds(now - app.started_at),
+    );
+    if let Some(bytes) = resident_bytes() {
+        page.one("process_resident_memory_bytes", "gauge", "Resident memory in bytes.", bytes);
+    }
+    let known = app.dependencies.known();
+    page.metric("nova_recovery_dependency_up", "gauge", "Whether a dependency answers.");
+    for (name, dependency) in [("postgres", known.database), ("redis", known.redis)] {
+        if let Some(up) = dependency.up {
+            page.labelled("nova_recovery_dependency_up", &[("dependency", name)], u8::from(up));
+        }
+    }
+    // While the directory cannot be read, these are missing rather than 0.
+    if let Ok(backups) = app.list_backups().await {
+        page.backups(&backups, now);
+    }
+    page.operations(&app);
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(page.text)
+}
+
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn metric(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.metric(name, kind, help);
+        let _ = writeln!(self.text, "{name} {value}");
+    }
+
+    /// The labels are words of ours: nothing in them needs escaping.
+    fn labelled(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let labels: Vec<String> =
+            labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+        let _ = writeln!(self.text, "{name}{{{}}} {value}", labels.join(","));
+    }
+
+    fn backups(&mut self, backups: &[BackupInfo], now: OffsetDateTime) {
+        self.one("nova_recovery_backups", "gauge", "How many backups there are.", backups.len());
+        let bytes: u64 = backups.iter().map(|backup| backup.size_bytes).sum();
+        self.one("nova_recovery_backup_bytes", "gauge", "How much room backups take.", bytes);
+        if let Some(newest) = backups.first() {
+            let age = seconds(now - newest.created_at);
+            self.one(
+                "nova_recovery_newest_backup_age_seconds",
+                "gauge",
+                "The age of the newest backup.",
+                age,
+            );
+        }
+    }
+
+    fn operations(&mut self, app: &App) {
+        self.metric(
+            "nova_recovery_operations_total",
+            "counter",
+            "Operations that ended since the service was started.",
+        );
+        for (kind, state, count) in app.operations.tally().iter() {
+            self.labelled("nova_recovery_operations_total", &[("kind", kind), ("state", state)], count);
+        }
+        let operations = app.operations.list();
+        let running = operations.iter().filter(|operation| operation.finished_at.is_none()).count();
+        self.one("nova_recovery_operations_running", "gauge", "Operations that are running.", running);
+        let last_backup = operations
+            .iter()
+            .filter(|operation| {
+                operation.kind == OperationKind::Backup && operation.state == OperationState::Succeeded
+            })
+            .filter_map(|operation| operation.finished_at)
+            .max();
+        if let Some(at) = last_backup {
+            self.one(
+                "nova_recovery_last_backup_success_timestamp_seconds",
+                "gauge",
+                "When a backup was last completed, in Unix time.",
+                at.unix_timestamp(),
+            );
+        }
+    }
+}
+
+fn seconds(duration: time::Duration) -> i64 {
+    duration.whole_seconds().max(0)
+}
+
+/// `VmRSS` of this process.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}

@@ -1,0 +1,56 @@
+//! The handlers, one file per part of the interface. Each is documented as the OpenAPI document shows it.
+
+pub(super) mod audit;
+pub(super) mod backups;
+pub(super) mod events;
+pub(super) mod health;
+pub(super) mod metrics;
+pub(super) mod operations;
+pub(super) mod restores;
+pub(super) mod session;
+
+use std::future::{Ready, ready};
+
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev::Payload};
+use recovery_core::{Actor, ErrorCode, Problem};
+
+use super::error::ApiError;
+use crate::auth;
+
+/// The admin who calls: only where the route demands one.
+pub(super) struct Caller(auth::Caller);
+
+impl Caller {
+    fn actor(&self) -> Actor {
+        self.0.actor()
+    }
+}
+
+impl FromRequest for Caller {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let caller = request.extensions().get::<auth::Caller>().copied();
+        // The guard has let nobody pass without; should a route forget to demand an admin, it stays shut.
+        ready(caller.map(Self).ok_or_else(|| {
+            Problem::new(ErrorCode::Unauthorized, "This needs the credentials of an admin.").into()
+        }))
+    }
+}
+
+/// The number in a query such as `limit=20`, within bounds.
+fn limit(request: &HttpRequest, default: usize, most: usize) -> Result<usize, ApiError> {
+    let Some(text) = request.query_string().split('&').find_map(|pair| pair.strip_prefix("limit=")) else {
+        return Ok(default);
+    };
+    match text.parse() {
+        Ok(limit) if (1..=most).contains(&limit) => Ok(limit),
+        _ => {
+            let message = format!("must be a number from 1 to {most}");
+            Err(Problem::new(ErrorCode::InvalidRequest, format!("The limit {message}."))
+                .field("limit", message)
+                .into())
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The console's session: begins with the admin secret, lives in a cookie.
+
+use actix_web::{HttpRequest, HttpResponse, http::header::SET_COOKIE, web::Data};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::{
+    app::App,
+    auth::{Refusal, Sessions},
+    http::{
+        body::{Body, Nothing, OptionalBody},
+        error::ApiError,
+        present::{COOKIE, presented},
+    },
+    view::{SessionBegun, timestamp},
+};
+
+/// The admin secret.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct SignIn {
+    /// The admin secret.
+    #[schema(value_type = String, format = Password)]
+    secret: SecretText,
+}
+
+/// A text that no log can show.
+struct SecretText(SecretString);
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(text.into()))
+    }
+}
+
+/// Begins a session: sets a cookie that counts as credentials for twelve hours.
+#[utoipa::path(post, path = "/api/v1/recovery/session", tag = "session", request_body = SignIn,
+    responses((status = 200, body = SessionBegun)))]
+pub(crate) async fn begin(
+    app: Data<App>,
+    request: HttpRequest,
+    body: Body<SignIn>,
+) -> Result<HttpResponse, ApiError> {
+    let secret = body.0.secret.0;
+    if secret.expose_secret().is_empty() {
+        return Err(Refusal::NoCredentials.into());
+    }
+    let presented = presented(&app.auth, &request);
+    let session = app.auth.sign_in(&presented, secret.expose_secret().as_bytes()).await?;
+    let cookie = format!(
+        "{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}",
+        session.id.expose_secret(),
+        Sessions::LIFETIME.whole_seconds()
+    );
+    Ok(HttpResponse::Ok()
+        .insert_header((SET_COOKIE, cookie))
+        .json(SessionBegun { expires_at: timestamp(session.expires_at) }))
+}
+
+/// Ends the session.
+#[utoipa::path(delete, path = "/api/v1/recovery/session", tag = "session",
+    responses((status = 204, description = "There is no session any more")))]
+pub(crate) async fn end(
+    app: Data<App>,
+    request: HttpRequest,
+    _: OptionalBody<Nothing>,
+) -> Result<HttpResponse, ApiError> {
+    app.auth.sign_out(&presented(&app.auth, &request))?;
+    let cookie = format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
+    Ok(HttpResponse::NoContent().insert_header((SET_COOKIE, cookie)).finish())
+}

@@ -1,0 +1,125 @@
+//! Everything at a glance. Each part is asked by itself and given a moment: one dead dependency leaves the others
+//! legible, and a server that hangs makes nobody wait long.
+
+use std::{sync::Arc, time::Duration};
+
+use recovery_backup::BackupError;
+use recovery_core::{ErrorCode, Problem, database::DatabaseOverview};
+
+use crate::{
+    app::App,
+    dependencies::silent,
+    operations::Failure,
+    view::{self, BackupStatus, DatabaseStatus, DependencyStatus, Status},
+};
+
+/// How long each part is waited for.
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// How long the readiness probe waits: its answer is due within three seconds.
+const PROBE_PATIENCE: Duration = Duration::from_millis(2500);
+
+impl App {
+    /// The overview.
+    pub async fn status(&self) -> Status {
+        let (database, backups) = tokio::join!(self.database_status(), self.backup_status());
+        let known = self.dependencies.known();
+        Status {
+            services: view::Services::default(),
+            database,
+            backups,
+            dependencies: vec![
+                DependencyStatus::new("postgres", known.database),
+                DependencyStatus::new("redis", known.redis),
+            ],
+            operation: self.operations.running().first().map(view::Operation::from),
+            version: env!("CARGO_PKG_VERSION"),
+            started_at: view::timestamp(self.started_at),
+        }
+    }
+
+    /// Whether the database answers now.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn ready(&self) -> Result<(), Problem> {
+        let database = Arc::clone(&self.database);
+        let ping = self.on_runtime(async move { database.ping().await.map_err(Problem::from) });
+        let answer = tokio::time::timeout(PROBE_PATIENCE, ping)
+            .await
+            .ok()
+            .flatten()
+            .unwrap_or_else(|| Err(silent("PostgreSQL")));
+        self.dependencies.note_database(answer.clone());
+        answer
+    }
+
+    async fn database_status(&self) -> DatabaseStatus {
+        let known = self.dependencies.known().database;
+        // One that is known to be away is asked again in the background, not while somebody waits.
+        let overview = match (known.up, known.problem) {
+            (Some(false), Some(problem)) => Err(problem),
+            _ => self.ask_database().await,
+        };
+        match overview {
+            Ok(overview) => DatabaseStatus {
+                connected: true,
+                size: view::pretty_size(overview.size_bytes),
+                size_bytes: Some(overview.size_bytes),
+                table_count: overview.table_count,
+                server_version: Some(overview.server_version.to_string()),
+                error: None,
+                hint: None,
+            },
+            Err(problem) => DatabaseStatus {
+                connected: false,
+                size: "unknown".to_owned(),
+                size_bytes: None,
+                table_count: 0,
+                server_version: None,
+                error: Some(problem.detail),
+                hint: problem.hint,
+            },
+        }
+    }
+
+    async fn ask_database(&self) -> Result<DatabaseOverview, Problem> {
+        let database = Arc::clone(&self.database);
+        let overview = self.on_runtime(async move { database.overview().await.map_err(Problem::from) });
+        tokio::time::timeout(PATIENCE, overview)
+            .await
+            .ok()
+            .flatten()
+            .unwrap_or_else(|| Err(silent("PostgreSQL")))
+    }
+
+    async fn backup_status(&self) -> BackupStatus {
+        match self.list_backups().await {
+            Ok(backups) => BackupStatus {
+                count: backups.len(),
+                total_size_bytes: backups.iter().map(|backup| backup.size_bytes).sum(),
+                latest: backups.into_iter().next().map(view::Backup::from),
+                error: None,
+                hint: None,
+            },
+            Err(problem) => {
+                BackupStatus { error: Some(problem.detail), hint: problem.hint, ..BackupStatus::default() }
+            }
+        }
+    }
+
+    /// Every backup, newest first, unless the directory hangs.
+    pub(crate) async fn list_backups(&self) -> Result<Vec<recovery_core::BackupInfo>, Problem> {
+        let backups = Arc::clone(&self.backups);
+        let list = self.on_runtime(async move { backups.list().await });
+        let listed: Option<Result<_, BackupError>> =
+            tokio::time::timeout(PATIENCE * 2, list).await.ok().flatten();
+        match listed {
+            Some(list) => list.map_err(|error| Failure::of(error).log()),
+            None => Err(Problem::new(
+                ErrorCode::StorageUnavailable,
+                "The backup directory did not answer in time.",
+            )
+            .hint("Check the disk or network share that BACKUP_DIR lies on.")),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Backups, and what comes of what is done with them.
+
+use recovery_backup::{ReplacedDatabase, RestoreReport, RollbackReport, VerifyReport};
+use recovery_core::{BackupInfo, BackupKind};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::timestamp;
+
+/// One backup.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = BackupInfo)]
+pub struct Backup {
+    /// The name of its file.
+    #[schema(example = "nova-backup-2026-01-31_23-59-59.tar")]
+    filename: String,
+    /// The size of its file.
+    size_bytes: u64,
+    /// The moment of the snapshot that it holds.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// `manual`, `checkpoint`, `safety` or `legacy`.
+    kind: &'static str,
+    /// What the last check found: `verified`, `unverified` or `failed`.
+    verification: &'static str,
+    /// How thorough that check was: `hashes` or `contents`.
+    verified_level: Option<&'static str>,
+    /// When that check was.
+    #[schema(format = DateTime)]
+    verified_at: Option<String>,
+    /// What is wrong with it, in words.
+    problems: Vec<String>,
+    /// The database that it is a backup of.
+    database: Option<String>,
+    /// The version of the server that it came from.
+    server_version: Option<String>,
+}
+
+impl From<BackupInfo> for Backup {
+    fn from(info: BackupInfo) -> Self {
+        Self {
+            filename: info.filename.to_string(),
+            size_bytes: info.size_bytes,
+            created_at: timestamp(info.created_at),
+            kind: match info.kind {
+                BackupKind::Manual => "manual",
+                BackupKind::Checkpoint => "checkpoint",
+                BackupKind::Safety => "safety",
+                BackupKind::Legacy => "legacy",
+            },
+            verification: info.verification.as_str(),
+            verified_level: info.verified_level.map(|level| level.as_str()),
+            verified_at: info.verified_at.map(timestamp),
+            problems: info.problems,
+            database: info.database,
+            server_version: info.server_version,
+        }
+    }
+}
+
+/// A backup was deleted.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Deleted {
+    /// The name that its file had.
+    filename: String,
+    /// Always true.
+    deleted: bool,
+}
+
+impl Deleted {
+    pub(crate) fn new(filename: String) -> Self {
+        Self { filename, deleted: true }
+    }
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Verified {
+    /// The backup.
+    filename: String,
+    /// `verified`, `unverified` (it could not be checked) or `failed`.
+    verification: &'static str,
+    /// `hashes` or `contents`.
+    level: &'static str,
+    /// When.
+    #[schema(format = DateTime)]
+    checked_at: String,
+    /// What is wrong with it, in words.
+    problems: Vec<String>,
+}
+
+impl From<VerifyReport> for Verified {
+    fn from(report: VerifyReport) -> Self {
+        Self {
+            filename: report.filename.to_string(),
+            verification: report.verification.as_str(),
+            level: report.level.as_str(),
+            checked_at: timestamp(report.checked_at),
+            problems: report.problems,
+        }
+    }
+}
+
+/// What a restore did.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Restored {
+    /// The id under which it can be rolled back.
+    id: String,
+    /// The backup.
+    filename: String,
+    /// Always true: a restore that did not happen is an error.
+    restored: bool,
+    /// How it was done: `swap` loaded the backup into a scratch database that then took the live one's name.
+    strategy: &'static str,
+    /// When the restored database took over.
+    #[schema(format = DateTime)]
+    restored_at: String,
+    /// The name under which the database that was there before is kept; null where there was none.
+    replaced_database: Option<String>,
+    /// Until when it is kept.
+    #[schema(format = DateTime)]
+    kept_until: Option<String>,
+    /// Roles that were missing, and were created without the right to sign in.
+    created_roles: Vec<String>,
+    /// How many tables were restored.
+    tables: u64,
+    /// How many rows they have together.
+    rows: u64,
+    /// What there is to know besides.
+    warnings: Vec<String>,
+}
+
+impl From<RestoreReport> for Restored {
+    fn from(report: RestoreReport) -> Self {
+        Self {
+            id: report.id.to_string(),
+            filename: report.filename.to_string(),
+            restored: report.restored,
+            strategy: report.strategy,
+            restored_at: timestamp(report.restored_at),
+            replaced_database: report.replaced_database.map(String::from),
+            kept_until: report.kept_until.map(timestamp),
+            created_roles: report.created_roles,
+            tables: report.tables,
+            rows: report.rows,
+            warnings: report.warnings,
+        }
+    }
+}
+
+/// What a rollback did.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RolledBack {
+    /// The id under which the rollback itself can be taken back.
+    id: String,
+    /// The restore that was taken back.
+    rolled_back: String,
+    /// When.
+    #[schema(format = DateTime)]
+    restored_at: String,
+    /// The name under which the database that was there before is kept; null where there was none.
+    replaced_database: Option<String>,
+    /// Until when it is kept.
+    #[schema(format = DateTime)]
+    kept_until: Option<String>,
+}
+
+impl From<RollbackReport> for RolledBack {
+    fn from(report: RollbackReport) -> Self {
+        Self {
+            id: report.id.to_string(),
+            rolled_back: report.rolled_back.to_string(),
+            restored_at: timestamp(report.restored_at),
+            replaced_database: report.replaced_database.map(String::from),
+            kept_until: report.kept_until.map(timestamp),
+        }
+    }
+}
+
+/// A database that a restore or rollback replaced, and that can be brought back.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Replaced {
+    /// What a rollback is asked for by.
+    id: String,
+    /// The backup that took its place; null where it was a rollback, or that is not known any more.
+    filename: Option<String>,
+    /// When it was replaced.
+    #[schema(format = DateTime)]
+    restored_at: String,
+    /// Its name now.
+    replaced_database: String,
+    /// Until when it is kept.
+    #[schema(format = DateTime)]
+    kept_until: String,
+}
+
+impl From<ReplacedDatabase> for Replaced {
+    fn from(replaced: ReplacedDatabase) -> Self {
+        Self {
+            id: replaced.id.to_string(),
+            filename: replaced.filename.map(String::from),
+            restored_at: timestamp(replaced.restored_at),
+            replaced_database: replaced.replaced_database.into(),
+            kept_until: timestamp(replaced.kept_until),
+        }
+    }
+}
+
+/// A replaced database was dropped.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DroppedReplaced {
+    /// The restore or rollback that had replaced it, and that can no longer be taken back.
+    id: String,
+    /// The name that it had.
+    replaced_database: String,
+    /// Always true.
+    dropped: bool,
+}
+
+impl From<ReplacedDatabase> for DroppedReplaced {
+    fn from(replaced: ReplacedDatabase) -> Self {
+        Self {
+            id: replaced.id.to_string(),
+            replaced_database: replaced.replaced_database.into(),
+            dropped: true,
+        }
+    }
+}

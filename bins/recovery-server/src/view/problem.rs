@@ -1,0 +1,164 @@
+//! Errors as RFC 9457 has them, and the one table of what each is called.
+
+use recovery_core::{ErrorCode, Problem};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What went wrong (`application/problem+json`).
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemBody {
+    /// Names the kind of error; it is a name, not an address.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:nova-recovery:problem:busy")]
+    kind: String,
+    /// The kind of error, in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What happened.
+    detail: String,
+    /// The kind of error, for programs; it never changes.
+    #[schema(example = "busy")]
+    code: &'static str,
+    /// What to do next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+    /// What is wrong with single fields of the request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldProblem>,
+    /// The operation that failed, or that is in the way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation_id: Option<String>,
+}
+
+/// What is wrong with one field of a request.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = FieldError)]
+pub struct FieldProblem {
+    /// The field.
+    field: String,
+    /// What is wrong with it.
+    message: String,
+}
+
+impl From<&Problem> for ProblemBody {
+    fn from(problem: &Problem) -> Self {
+        let (status, title) = status_and_title(problem.code);
+        Self {
+            kind: format!("urn:nova-recovery:problem:{}", problem.code.as_str()),
+            title,
+            status,
+            detail: problem.detail.clone(),
+            code: problem.code.as_str(),
+            hint: problem.hint.clone(),
+            errors: problem
+                .errors
+                .iter()
+                .map(|error| FieldProblem { field: error.field.clone(), message: error.message.clone() })
+                .collect(),
+            operation_id: problem.operation_id.map(|id| id.to_string()),
+        }
+    }
+}
+
+impl ProblemBody {
+    pub(crate) fn status(&self) -> u16 {
+        self.status
+    }
+}
+
+/// The HTTP status and the title of each kind of error.
+fn status_and_title(code: ErrorCode) -> (u16, &'static str) {
+    match code {
+        ErrorCode::InvalidRequest => (400, "Invalid request"),
+        ErrorCode::InvalidName => (400, "Invalid name"),
+        ErrorCode::ConfirmationRequired => (400, "Confirmation required"),
+        ErrorCode::Unauthorized => (401, "Not signed in"),
+        ErrorCode::CredentialsRequired => (401, "Explicit credentials required"),
+        ErrorCode::ForbiddenOrigin => (403, "Foreign origin"),
+        ErrorCode::NotFound => (404, "Not found"),
+        ErrorCode::MethodNotAllowed => (405, "Method not allowed"),
+        ErrorCode::Busy => (409, "Another operation is in the way"),
+        ErrorCode::Conflict => (409, "Not possible now"),
+        ErrorCode::Cancelled => (409, "Cancelled"),
+        ErrorCode::PreconditionFailed => (412, "Changed meanwhile"),
+        ErrorCode::BodyTooLarge => (413, "Request body too large"),
+        ErrorCode::UnsupportedMediaType => (415, "Unsupported media type"),
+        ErrorCode::MisdirectedHost => (421, "Misdirected request"),
+        ErrorCode::InvalidBody => (422, "Invalid request body"),
+        ErrorCode::BackupDamaged => (422, "Damaged backup"),
+        ErrorCode::BackupIncompatible => (422, "Incompatible backup"),
+        ErrorCode::TooManyAttempts => (429, "Too many attempts"),
+        ErrorCode::ToolFailed => (500, "A program failed"),
+        ErrorCode::StorageUnavailable => (503, "Storage not available"),
+        ErrorCode::DatabaseRefused => (502, "PostgreSQL refused"),
+        ErrorCode::DatabaseUnavailable => (503, "PostgreSQL not available"),
+        ErrorCode::DependencyUnavailable => (503, "A dependency is not available"),
+        ErrorCode::ToolUnavailable => (503, "A program is not available"),
+        ErrorCode::Interrupted => (503, "Interrupted"),
+        ErrorCode::TimedOut => (504, "Timed out"),
+        ErrorCode::InsufficientStorage => (507, "Not enough disk space"),
+        // A code that this table does not know yet is an internal error of this program.
+        ErrorCode::Internal | _ => (500, "Internal error"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_code_has_its_status_and_title() {
+        use ErrorCode as E;
+        let table: String = [
+            E::InvalidRequest,
+            E::InvalidName,
+            E::ConfirmationRequired,
+            E::Unauthorized,
+            E::CredentialsRequired,
+            E::ForbiddenOrigin,
+            E::NotFound,
+            E::MethodNotAllowed,
+            E::Busy,
+            E::Conflict,
+            E::Cancelled,
+            E::PreconditionFailed,
+            E::BodyTooLarge,
+            E::UnsupportedMediaType,
+            E::MisdirectedHost,
+            E::InvalidBody,
+            E::BackupDamaged,
+            E::BackupIncompatible,
+            E::TooManyAttempts,
+            E::Internal,
+            E::ToolFailed,
+            E::DatabaseRefused,
+            E::DatabaseUnavailable,
+            E::DependencyUnavailable,
+            E::ToolUnavailable,
+            E::StorageUnavailable,
+            E::Interrupted,
+            E::TimedOut,
+            E::InsufficientStorage,
+        ]
+        .into_iter()
+        .map(|code| {
+            let (status, title) = status_and_title(code);
+            format!("{status} {:<23} {title}\n", code.as_str())
+        })
+        .collect();
+        insta::assert_snapshot!(table, @"");
+    }
+
+    #[test]
+    fn a_problem_has_every_member_that_it_can_have() {
+        let id = "0198f000-0000-7000-8000-000000000001".parse().unwrap();
+        let problem = Problem::new(ErrorCode::InvalidBody, "The body lacks a field.")
+            .hint("Send it.")
+            .field("secret", "is missing")
+            .operation(id);
+        let body = serde_json::to_string_pretty(&ProblemBody::from(&problem)).unwrap();
+        insta::assert_snapshot!(body, @"");
+    }
+}

@@ -1,0 +1,173 @@
+//! Health and overview.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Backup, Operation, timestamp};
+use crate::dependencies::Dependency;
+
+/// The service is alive.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Live {
+    /// Always `ok`.
+    status: &'static str,
+    /// Always `recovery`.
+    service: &'static str,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self { status: "ok", service: "recovery" }
+    }
+}
+
+/// Whether the database can be reached.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Ready {
+    /// `ok` or `degraded`.
+    status: &'static str,
+    /// `connected`, or why not.
+    db: String,
+}
+
+impl Ready {
+    pub(crate) fn connected() -> Self {
+        Self { status: "ok", db: "connected".to_owned() }
+    }
+
+    pub(crate) fn degraded(reason: String) -> Self {
+        Self { status: "degraded", db: reason }
+    }
+}
+
+/// Everything at a glance. Where something cannot be reached, its own part says so.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Status {
+    /// The services of the platform.
+    pub(crate) services: Services,
+    /// The protected database.
+    pub(crate) database: DatabaseStatus,
+    /// The backups.
+    pub(crate) backups: BackupStatus,
+    /// What the service depends on.
+    pub(crate) dependencies: Vec<DependencyStatus>,
+    /// The newest operation that is running.
+    pub(crate) operation: Option<Operation>,
+    /// The version of this program.
+    #[schema(example = "0.1.0")]
+    pub(crate) version: &'static str,
+    /// When the service was started.
+    #[schema(format = DateTime)]
+    pub(crate) started_at: String,
+}
+
+/// The services of the platform.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct Services {
+    /// How many are up.
+    up: u64,
+    /// How many are not.
+    down: u64,
+    /// How many there are.
+    total: u64,
+    /// Each of them.
+    details: Vec<Service>,
+}
+
+/// One service of the platform.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = ServiceStatus)]
+pub struct Service {
+    /// Its name in the Compose file.
+    service: String,
+    /// The name of its container.
+    container_name: Option<String>,
+    /// What its container does.
+    status: String,
+    /// What its health check says.
+    health: String,
+    /// The ports that it publishes.
+    ports: Vec<u16>,
+    /// Whether the platform does without it.
+    optional: bool,
+}
+
+/// The protected database.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DatabaseStatus {
+    /// Whether it answers.
+    pub(crate) connected: bool,
+    /// Its size, for people; `unknown` while it does not answer.
+    #[schema(example = "893 MB")]
+    pub(crate) size: String,
+    /// Its size.
+    pub(crate) size_bytes: Option<u64>,
+    /// How many tables it has; 0 while it does not answer.
+    pub(crate) table_count: u64,
+    /// The version of its server.
+    pub(crate) server_version: Option<String>,
+    /// Why it does not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hint: Option<String>,
+}
+
+/// The backups.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct BackupStatus {
+    /// How many there are.
+    pub(crate) count: usize,
+    /// The newest.
+    pub(crate) latest: Option<Backup>,
+    /// How much room they take.
+    pub(crate) total_size_bytes: u64,
+    /// Why they cannot be listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hint: Option<String>,
+}
+
+/// Something that the service depends on.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DependencyStatus {
+    /// `postgres` or `redis`.
+    name: &'static str,
+    /// `up`, `down`, or `unknown` in the first moments.
+    state: &'static str,
+    /// Since when.
+    #[schema(format = DateTime)]
+    since: Option<String>,
+    /// Why it is down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+impl DependencyStatus {
+    pub(crate) fn new(name: &'static str, dependency: Dependency) -> Self {
+        let (error, hint) = match dependency.problem {
+            Some(problem) => (Some(problem.detail), problem.hint),
+            None => (None, None),
+        };
+        let state = match dependency.up {
+            Some(true) => "up",
+            Some(false) => "down",
+            None => "unknown",
+        };
+        Self { name, state, since: dependency.since.map(timestamp), error, hint }
+    }
+}
+
+/// A console session has begun; its cookie is in the headers.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SessionBegun {
+    /// When it ends.
+    #[schema(format = DateTime)]
+    pub(crate) expires_at: String,
+}

@@ -1,0 +1,137 @@
+//! From the settings to the parts: which adapter stands behind which port.
+
+use std::sync::Arc;
+
+use recovery_backup::BackupSettings;
+use recovery_core::{
+    ErrorCode, Problem,
+    port::{StateError, SystemClock},
+};
+use recovery_process::ProcessRunner;
+use recovery_store::{InvalidRedisUrl, PostgresDatabase, RedisStore, StateDirectory};
+
+use crate::{
+    app::{App, AppSettings, Ports},
+    auth::AccessSettings,
+    settings::{DatabaseSetting, Settings},
+};
+
+/// The service cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// `REDIS_URL` is not one.
+    #[error(transparent)]
+    Redis(#[from] InvalidRedisUrl),
+    /// The address to listen on cannot be had.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The server ended by itself.
+    #[error("the HTTP server failed")]
+    Serve(#[source] std::io::Error),
+}
+
+impl From<StartError> for Problem {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::State(error) => error.into(),
+            StartError::Redis(error) => {
+                Self::new(ErrorCode::InvalidRequest, format!("REDIS_URL cannot be used: {error}."))
+                    .hint("It looks like redis://redis:6379/7.")
+            }
+            StartError::Listen { address, source } => {
+                let (detail, hint) = match source.kind() {
+                    std::io::ErrorKind::AddrInUse => (
+                        format!("Another program listens on {address} already."),
+                        "Stop it, or set PORT to another number.",
+                    ),
+                    std::io::ErrorKind::AddrNotAvailable => (
+                        format!("This machine has no address {}.", address.ip()),
+                        "Set BIND_ADDRESS to 127.0.0.1, 0.0.0.0 or an address of this machine.",
+                    ),
+                    std::io::ErrorKind::PermissionDenied => (
+                        format!("The system does not allow to listen on {address}."),
+                        "Set PORT to a number from 1024 up.",
+                    ),
+                    _ => (
+                        format!("It is not possible to listen on {address}."),
+                        "Check BIND_ADDRESS and PORT.",
+                    ),
+                };
+                Self::new(ErrorCode::Conflict, detail).hint(hint)
+            }
+            StartError::Serve(_) => Self::new(ErrorCode::Internal, "The HTTP server failed."),
+        }
+    }
+}
+
+impl App {
+    /// Wires the parts together as the settings say. Nothing is connected and nothing is waited for; of all that is
+    /// outside, only the state directory must be there.
+    ///
+    /// # Errors
+    /// Where the state directory cannot be used.
+    #[expect(clippy::unused_async, reason = "must be called on a runtime, which only an async caller shows")]
+    pub async fn build(settings: &Settings) -> Result<Arc<Self>, StartError> {
+        let state = Arc::new(StateDirectory::open(&settings.state_dir)?);
+        let admin_secret = match &settings.admin_secret {
+            Some(secret) => secret.clone(),
+            None => {
+                let (secret, path) = state.admin_secret()?;
+                tracing::info!(path = %path.display(), "ADMIN_SECRET is not set; the generated one is in this file");
+                secret
+            }
+        };
+        if let DatabaseSetting::Invalid(why) = &settings.database {
+            tracing::error!("the database's address cannot be understood: {why}");
+        }
+        let database = Arc::new(PostgresDatabase::new(settings.database.target().cloned()));
+        let ports = Ports {
+            admin: database.clone(),
+            database,
+            runner: Arc::new(ProcessRunner::new()),
+            key_value: Arc::new(RedisStore::new(&settings.redis_url)?),
+            journal: state.clone(),
+            audit: state.clone(),
+            documents: state,
+            clock: Arc::new(SystemClock),
+        };
+        let mut allowed_hosts = settings.allowed_hosts.clone();
+        allowed_hosts.push("recovery".to_owned());
+        allowed_hosts.extend(own_name());
+        let settings = AppSettings {
+            backup: BackupSettings {
+                jobs: settings.backup_jobs,
+                compression: settings.backup_compression,
+                tool_directories: settings.tool_directories.clone(),
+                keep_replaced: settings.keep_replaced,
+                ..BackupSettings::new(&settings.backup_dir)
+            },
+            admin_secret,
+            access: AccessSettings {
+                allowed_origins: settings.cors_allowed_origins.clone(),
+                allowed_hosts,
+                trusted_proxies: settings.trusted_proxies.clone(),
+                trusted_networks: settings.trusted_networks.clone(),
+            },
+            sync_wait: settings.sync_wait,
+            metrics_open: settings.metrics_open,
+        };
+        Ok(Self::assemble(settings, ports))
+    }
+}
+
+/// The name of this machine or container, under which others on its network call it.
+fn own_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name = name.trim().to_ascii_lowercase();
+    (!name.is_empty()).then_some(name)
+}
