@@ -200,16 +200,14 @@ impl Auth {
         Ok(self.sessions.begin(generation, self.clock.now()))
     }
 
-    /// Ends the console session of the request, if it has one.
+    /// Ends the console session of the request, and returns whether it had one.
     ///
     /// # Errors
     /// Where a foreign web page asks for it.
-    pub fn sign_out(&self, presented: &Presented<'_>) -> Result<(), Refusal> {
-        if let Some(session) = presented.session {
-            self.ambience.check(presented.host, presented.origin)?;
-            self.sessions.end(session);
-        }
-        Ok(())
+    pub fn sign_out(&self, presented: &Presented<'_>) -> Result<bool, Refusal> {
+        let Some(session) = presented.session else { return Ok(false) };
+        self.ambience.check(presented.host, presented.origin)?;
+        Ok(self.sessions.end(session))
     }
 
     /// Returns the generation of the secret that was offered.

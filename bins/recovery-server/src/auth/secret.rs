@@ -20,8 +20,9 @@ const MAX_AGE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(5);
 /// How often Redis is asked again because of a secret that does not match.
 const REREAD: Duration = Duration::from_secs(1);
-/// How long an answer is waited for.
+/// How long an answer is waited for, and how long where the last one did not come.
 const PATIENCE: Duration = Duration::from_secs(1);
+const LITTLE_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The secret that counts now.
 #[derive(Clone)]
@@ -88,7 +89,8 @@ impl AdminSecret {
         let store = Arc::clone(&self.store);
         // On the runtime of the service: a connection that is opened here must not end with the thread that asked.
         let asking = self.runtime.spawn(async move { store.get(DATABASE, KEY).await });
-        let answer = tokio::time::timeout(PATIENCE, asking).await;
+        let patience = if state.good_for == PAUSE { LITTLE_PATIENCE } else { PATIENCE };
+        let answer = tokio::time::timeout(patience, asking).await;
         state.asked = Some(Instant::now());
         let secret = match answer {
             Ok(Ok(Ok(value))) => {

@@ -58,8 +58,9 @@ impl Sessions {
             .is_some_and(|session| session.generation == generation && session.expires_at > now)
     }
 
-    pub(super) fn end(&self, id: &str) {
-        self.sessions().remove(id);
+    /// Returns whether there was one.
+    pub(super) fn end(&self, id: &str) -> bool {
+        self.sessions().remove(id).is_some()
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<String, Session>> {

@@ -2,17 +2,19 @@
 //! up, and writes it into the audit log, refused or not.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use actix_web::{
-    Error, HttpMessage as _, ResponseError as _,
+    Error, HttpMessage as _, HttpRequest, ResponseError as _,
     body::BoxBody,
     dev::{ServiceRequest, ServiceResponse},
     middleware::Next,
     web::Data,
 };
+use futures_util::FutureExt as _;
 use recovery_core::{
     Actor, OperationId,
     port::{AuditEntry, AuditOutcome},
@@ -37,11 +39,15 @@ pub(super) async fn guard(
     let Some(app) = request.app_data::<Data<App>>().cloned() else {
         return Ok(request.into_response(ApiError::internal().error_response()));
     };
-    let Some(action) = endpoint.action else {
-        return admit(&app, endpoint.access, request, next).await;
-    };
-    // In a task of its own: a client that hangs up drops this future, not the task.
+    // A handle on the request, for the case that a panic takes the original with it.
     let spare = request.request().clone();
+    let Some(action) = endpoint.action else {
+        let work = admit(&app, endpoint.access, request, next);
+        return match AssertUnwindSafe(work).catch_unwind().await {
+            Ok(response) => response,
+            Err(_) => Ok(panicked(spare)),
+        };
+    };
     let work = async move {
         let actor_if_refused =
             Actor::new(format!("nobody known from {}", present::client(&app.auth, request.request())));
@@ -62,13 +68,16 @@ pub(super) async fn guard(
         }
         Ok(response)
     };
+    // In a task of its own: a client that hangs up drops this future, not the task.
     match actix_web::rt::spawn(work.in_current_span()).await {
         Ok(response) => response,
-        Err(_) => {
-            tracing::error!("a request handler panicked");
-            Ok(ServiceResponse::new(spare, ApiError::internal().error_response()))
-        }
+        Err(_) => Ok(panicked(spare)),
     }
+}
+
+fn panicked(request: HttpRequest) -> ServiceResponse<BoxBody> {
+    tracing::error!("a request handler panicked");
+    ServiceResponse::new(request, ApiError::internal().error_response())
 }
 
 async fn admit(

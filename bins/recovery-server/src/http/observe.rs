@@ -1,7 +1,7 @@
 //! What holds for every request: an id that is in every line of the log and in the answer, bounded headers, headers
-//! that keep browsers from misreading the answer, and an answer even where a handler panics.
+//! that keep browsers from misreading the answer, and one line in the log.
 
-use std::{panic::AssertUnwindSafe, time::Instant};
+use std::time::Instant;
 
 use actix_web::{
     Error, ResponseError as _,
@@ -11,7 +11,6 @@ use actix_web::{
     middleware::Next,
     web,
 };
-use futures_util::FutureExt as _;
 use recovery_core::{ErrorCode, Problem};
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -34,23 +33,11 @@ pub(super) async fn observe(
     async move {
         let begun = Instant::now();
         let client = present::client(&app.auth, request.request());
-        // A handle on the request for the case that a panic takes the original with it.
-        let spare = request.request().clone();
         let response = if head_size(&request) > LARGEST_HEAD {
             let problem = Problem::new(ErrorCode::InvalidRequest, "The request's headers are too large.");
             request.into_response(ApiError::from(problem).error_response())
         } else {
-            match AssertUnwindSafe(next.call(request)).catch_unwind().await {
-                Ok(Ok(response)) => named(response.map_into_boxed_body()),
-                Ok(Err(error)) => {
-                    let response = error.error_response();
-                    named(ServiceResponse::new(spare, response))
-                }
-                Err(_) => {
-                    tracing::error!("a request handler panicked");
-                    ServiceResponse::new(spare, ApiError::internal().error_response())
-                }
-            }
+            named(next.call(request).await?.map_into_boxed_body())
         };
         Ok(finish(response, &id, client, begun))
     }

@@ -1,13 +1,13 @@
 //! The console's session: begins with the admin secret, lives in a cookie.
 
-use actix_web::{HttpRequest, HttpResponse, http::header::SET_COOKIE, web::Data};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, http::header::SET_COOKIE, web::Data};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
     app::App,
-    auth::{Refusal, Sessions},
+    auth::{Caller, Client, Credential, Refusal, Sessions},
     http::{
         body::{Body, Nothing, OptionalBody},
         error::ApiError,
@@ -47,6 +47,7 @@ pub(crate) async fn begin(
     }
     let presented = presented(&app.auth, &request);
     let session = app.auth.sign_in(&presented, secret.expose_secret().as_bytes()).await?;
+    note(&request, presented.client, Credential::Secret);
     let cookie = format!(
         "{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}",
         session.id.expose_secret(),
@@ -65,7 +66,15 @@ pub(crate) async fn end(
     request: HttpRequest,
     _: OptionalBody<Nothing>,
 ) -> Result<HttpResponse, ApiError> {
-    app.auth.sign_out(&presented(&app.auth, &request))?;
+    let presented = presented(&app.auth, &request);
+    if app.auth.sign_out(&presented)? {
+        note(&request, presented.client, Credential::Session);
+    }
     let cookie = format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
     Ok(HttpResponse::NoContent().insert_header((SET_COOKIE, cookie)).finish())
+}
+
+/// Tells the audit log who it was.
+fn note(request: &HttpRequest, client: Client, credential: Credential) {
+    request.extensions_mut().insert(Caller { client, credential });
 }
