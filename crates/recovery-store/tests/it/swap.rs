@@ -131,32 +131,18 @@ async fn a_swap_that_fails_between_closing_and_renaming_opens_the_databases_agai
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_that_goes_away_does_not_leave_the_database_closed() {
     let (server, database) = two_databases();
-    // In the middle of connecting, closing, ending sessions, renaming: wherever this machine is by then.
-    for patience in [20, 60, 90, 120, 200] {
-        let names = names();
-        let _ = tokio::time::timeout(Duration::from_millis(patience), database.swap(&names)).await;
-        until("both databases are open", async || {
-            server.psql(
-                "postgres",
-                "SELECT count(*) FROM pg_database WHERE datname LIKE 'nova%' AND datallowconn",
-            ) == "2"
-        })
-        .await;
-        until("the swap is over", async || {
-            server.psql(
-                "postgres",
-                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nova-recovery'",
-            ) == "0"
-        })
-        .await;
-        if server.psql("postgres", "SELECT 1 FROM pg_database WHERE datname = 'nova__before'") == "1" {
-            server.psql(
-                "postgres",
-                "ALTER DATABASE nova RENAME TO nova__restore; ALTER DATABASE nova__before RENAME TO nova",
-            );
-        }
-        as_before(&server);
+    let other = connect(&server, "postgres").await.unwrap();
+    other.batch_execute("BEGIN; ALTER DATABASE nova CONNECTION LIMIT 5").await.unwrap();
+    let names = names();
+    let closed = "SELECT count(*) FROM pg_database WHERE datname = 'nova__restore' AND NOT datallowconn";
+    tokio::select! {
+        result = database.swap(&names) => panic!("it has to wait for the other's lock: {result:?}"),
+        () = until("half of it is done", async || server.psql("postgres", closed) == "1") => {}
     }
+    other.batch_execute("COMMIT").await.unwrap();
+    let open = "SELECT count(*) FROM pg_database WHERE datname IN ('nova', 'nova__before') AND datallowconn";
+    until("it went on to its end", async || server.psql("postgres", open) == "2").await;
+    assert_eq!((which(&server, "nova"), which(&server, "nova__before")), ("2".to_owned(), "1".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
