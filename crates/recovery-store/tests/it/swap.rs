@@ -140,9 +140,10 @@ async fn a_caller_that_goes_away_does_not_leave_the_database_closed() {
         () = until("half of it is done", async || server.psql("postgres", closed) == "1") => {}
     }
     other.batch_execute("COMMIT").await.unwrap();
-    let open = "SELECT count(*) FROM pg_database WHERE datname IN ('nova', 'nova__before') AND datallowconn";
+    // The other's change makes the swap fail, and what it had closed is opened again though nobody waits for it.
+    let open = "SELECT count(*) FROM pg_database WHERE datname LIKE 'nova%' AND datallowconn";
     until("it went on to its end", async || server.psql("postgres", open) == "2").await;
-    assert_eq!((which(&server, "nova"), which(&server, "nova__before")), ("2".to_owned(), "1".to_owned()));
+    as_before(&server);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
