@@ -5,6 +5,8 @@ use std::{
     io::{Read, Seek, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use recovery_core::{Actor, OperationId, OperationKind, port::DatabaseLock};
@@ -15,6 +17,9 @@ use super::BackupService;
 use crate::{BackupError, work::blocking};
 
 const FILE: &str = ".lock";
+/// How long a holder that will be gone in a moment is waited for.
+const BRIEF_WAIT: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(20);
 
 /// Held while somebody changes the backup directory. Dropping it gives it back.
 #[derive(Debug)]
@@ -88,9 +93,22 @@ impl BackupService {
         actor: &Actor,
     ) -> Result<DirectoryLock, BackupError> {
         let directory = self.settings.directory.clone();
-        let holder = Holder { id, kind, actor: actor.clone(), started_at: self.clock.now() };
-        blocking(move || take(&directory, &holder)).await
+        let holder = Arc::new(Holder { id, kind, actor: actor.clone(), started_at: self.clock.now() });
+        let give_up = Instant::now() + BRIEF_WAIT;
+        loop {
+            let (directory, holder) = (directory.clone(), Arc::clone(&holder));
+            match blocking(move || take(&directory, &holder)).await {
+                Err(error) if is_brief(&error) && Instant::now() < give_up => tokio::time::sleep(POLL).await,
+                taken_or_refused => return taken_or_refused,
+            }
+        }
     }
+}
+
+/// Whether whoever is in the way will be gone in a moment: the service clearing up after its start, of which nobody
+/// was told, or a holder that has not yet written who it is.
+fn is_brief(error: &BackupError) -> bool {
+    matches!(error, BackupError::Busy { kind: OperationKind::CleanUp, .. } | BackupError::DirectoryBusy)
 }
 
 fn take(directory: &Path, holder: &Holder) -> Result<DirectoryLock, BackupError> {
