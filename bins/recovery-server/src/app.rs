@@ -201,8 +201,8 @@ impl App {
                     done.iter().for_each(|done| tracing::warn!("cleared up: {done}"));
                     return;
                 }
-                Err(BackupError::Database(DatabaseError::NotConfigured)) => {
-                    tracing::warn!("no database is configured; nothing can be backed up or restored");
+                Err(BackupError::Database(DatabaseError::NotConfigured { .. })) => {
+                    tracing::warn!("no database can be used; nothing can be backed up or restored");
                     return;
                 }
                 Err(error) => {

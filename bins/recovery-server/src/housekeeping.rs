@@ -47,7 +47,7 @@ async fn expired(app: &App) -> Vec<OperationId> {
             .filter(|replaced| replaced.kept_until <= now)
             .map(|replaced| replaced.id)
             .collect(),
-        Err(BackupError::Database(DatabaseError::NotConfigured)) => Vec::new(),
+        Err(BackupError::Database(DatabaseError::NotConfigured { .. })) => Vec::new(),
         Err(error) => {
             tracing::info!("replaced databases cannot be looked for: {}", chain(&error));
             Vec::new()

@@ -90,10 +90,14 @@ impl App {
                 secret
             }
         };
-        if let DatabaseSetting::Invalid(why) = &settings.database {
-            tracing::error!("the database's address cannot be understood: {why}");
-        }
-        let database = Arc::new(PostgresDatabase::new(settings.database.target().cloned()));
+        let database = Arc::new(match &settings.database {
+            DatabaseSetting::Target(target) => PostgresDatabase::new(Some(target.clone())),
+            DatabaseSetting::Unset => PostgresDatabase::new(None),
+            DatabaseSetting::Invalid(why) => {
+                tracing::error!("the database's address cannot be used: {why}");
+                PostgresDatabase::misconfigured(why)
+            }
+        });
         let ports = Ports {
             admin: database.clone(),
             database,

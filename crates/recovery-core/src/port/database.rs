@@ -11,9 +11,12 @@ use crate::database::{
 /// PostgreSQL could not do what was asked of it.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// No database is configured.
-    #[error("no database is configured")]
-    NotConfigured,
+    /// No database is configured, or its address cannot be understood.
+    #[error("{}", why.as_deref().unwrap_or("no database is configured"))]
+    NotConfigured {
+        /// What is wrong with the address, where there is one; without its password.
+        why: Option<String>,
+    },
     /// The server does not answer, or broke the connection.
     #[error("PostgreSQL does not answer while {doing}")]
     Unavailable {

@@ -7,7 +7,7 @@ impl From<DatabaseError> for Problem {
     fn from(error: DatabaseError) -> Self {
         let problem = |code| Self::from_words(code, &error);
         match &error {
-            DatabaseError::NotConfigured => problem(ErrorCode::DatabaseUnavailable)
+            DatabaseError::NotConfigured { .. } => problem(ErrorCode::DatabaseUnavailable)
                 .hint("Set DATABASE_URL, or POSTGRES_HOST, POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB."),
             DatabaseError::Unavailable { .. } => problem(ErrorCode::DatabaseUnavailable)
                 .hint("Check that PostgreSQL runs and that the host and port of DATABASE_URL are right, then try again."),

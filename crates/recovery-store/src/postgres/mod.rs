@@ -24,7 +24,7 @@ use recovery_core::{database::ConnectionTarget, port::DatabaseError};
 
 /// A PostgreSQL server and the database on it that is protected.
 pub struct PostgresDatabase {
-    target: Option<ConnectionTarget>,
+    target: Result<ConnectionTarget, Option<String>>,
     pool: Option<Pool>,
     last_release: lock::LastRelease,
 }
@@ -34,10 +34,16 @@ impl PostgresDatabase {
     #[must_use]
     pub fn new(target: Option<ConnectionTarget>) -> Self {
         let pool = target.as_ref().and_then(protected::pool);
-        Self { target, pool, last_release: lock::LastRelease::default() }
+        Self { target: target.ok_or(None), pool, last_release: lock::LastRelease::default() }
+    }
+
+    /// In place of a database whose address cannot be understood: every call answers why.
+    #[must_use]
+    pub fn misconfigured(why: impl Into<String>) -> Self {
+        Self { target: Err(Some(why.into())), pool: None, last_release: lock::LastRelease::default() }
     }
 
     fn target(&self) -> Result<&ConnectionTarget, DatabaseError> {
-        self.target.as_ref().ok_or(DatabaseError::NotConfigured)
+        self.target.as_ref().map_err(|why| DatabaseError::NotConfigured { why: why.clone() })
     }
 }

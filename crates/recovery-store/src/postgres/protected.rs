@@ -56,7 +56,7 @@ impl PostgresDatabase {
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
         let target = self.target()?;
-        let pool = self.pool.as_ref().ok_or(DatabaseError::NotConfigured)?;
+        let pool = self.pool.as_ref().ok_or(DatabaseError::NotConfigured { why: None })?;
         let call = async {
             let client = pool.get().await.map_err(|error| pool_error(error, doing, target))?;
             work(client).await.map_err(|error| database_error(error, doing, &target.database))

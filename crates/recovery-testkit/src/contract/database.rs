@@ -107,10 +107,10 @@ pub async fn database_unconfigured(admin: &dyn DatabaseAdmin, protected: &dyn Pr
         protected.overview().await.map(drop),
         protected.platform_config("key").await.map(drop),
     ] {
-        assert!(matches!(result, Err(DatabaseError::NotConfigured)), "{result:?}");
+        assert!(matches!(result, Err(DatabaseError::NotConfigured { .. })), "{result:?}");
     }
     let locked = admin.lock("contract").await.map(drop);
-    assert!(matches!(locked, Err(LockError::Database(DatabaseError::NotConfigured))), "{locked:?}");
+    assert!(matches!(locked, Err(LockError::Database(DatabaseError::NotConfigured { .. }))), "{locked:?}");
 }
 
 async fn server_and_databases(admin: &dyn DatabaseAdmin) {

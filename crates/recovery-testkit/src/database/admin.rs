@@ -60,7 +60,7 @@ impl ProtectedDatabase for FakeDatabase {
 #[async_trait]
 impl DatabaseAdmin for FakeDatabase {
     fn target(&self) -> Result<&ConnectionTarget, DatabaseError> {
-        self.configured_target().ok_or(DatabaseError::NotConfigured)
+        self.configured_target().ok_or(DatabaseError::NotConfigured { why: None })
     }
 
     async fn server(&self) -> Result<ServerFacts, DatabaseError> {
