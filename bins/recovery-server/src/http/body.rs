@@ -166,7 +166,7 @@ mod tests {
         check(r#"{"secret": 12345}"#, "A value in the request body must be a string.");
         check(r#"{"secret": "x", "level": "hunter2"}"#, "A value in the request body must be low or high.");
         check(r#""hunter2""#, "A value in the request body must be struct Sample.");
-        check(r#"{"secret": "hunter2"#, "The request body is not valid JSON (line 1, column 18).");
+        check(r#"{"secret": "hunter2"#, "The request body is not valid JSON (line 1, column 19).");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! `Prefer: respond-async`.
 
 use actix_web::{HttpRequest, HttpResponse, http::header::HeaderName};
-use recovery_core::{Operation, OperationState};
+use recovery_core::{Operation, OperationKind, OperationState};
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
@@ -32,6 +32,10 @@ pub(super) async fn answer(
         None => {
             let operation = app.operations.get(id).unwrap_or(started);
             let mut body = known;
+            // A backup's name is known once it has begun.
+            if let (OperationKind::Backup, Some(filename)) = (operation.kind, &operation.target) {
+                body.insert("filename".to_owned(), Value::String(filename.clone()));
+            }
             if let Ok(Value::Object(fields)) = serde_json::to_value(view::Operation::from(operation)) {
                 body.extend(fields);
             }

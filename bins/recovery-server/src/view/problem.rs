@@ -148,7 +148,37 @@ mod tests {
             format!("{status} {:<23} {title}\n", code.as_str())
         })
         .collect();
-        insta::assert_snapshot!(table, @"");
+        insta::assert_snapshot!(table, @r#"
+        400 invalid_request         Invalid request
+        400 invalid_name            Invalid name
+        400 confirmation_required   Confirmation required
+        401 unauthorized            Not signed in
+        401 credentials_required    Explicit credentials required
+        403 forbidden_origin        Foreign origin
+        404 not_found               Not found
+        405 method_not_allowed      Method not allowed
+        409 busy                    Another operation is in the way
+        409 conflict                Not possible now
+        409 cancelled               Cancelled
+        412 precondition_failed     Changed meanwhile
+        413 body_too_large          Request body too large
+        415 unsupported_media_type  Unsupported media type
+        421 misdirected_host        Misdirected request
+        422 invalid_body            Invalid request body
+        422 backup_damaged          Damaged backup
+        422 backup_incompatible     Incompatible backup
+        429 too_many_attempts       Too many attempts
+        500 internal                Internal error
+        500 tool_failed             A program failed
+        502 database_refused        PostgreSQL refused
+        503 database_unavailable    PostgreSQL not available
+        503 dependency_unavailable  A dependency is not available
+        503 tool_unavailable        A program is not available
+        503 storage_unavailable     Storage not available
+        503 interrupted             Interrupted
+        504 timed_out               Timed out
+        507 insufficient_storage    Not enough disk space
+        "#);
     }
 
     #[test]
@@ -159,6 +189,22 @@ mod tests {
             .field("secret", "is missing")
             .operation(id);
         let body = serde_json::to_string_pretty(&ProblemBody::from(&problem)).unwrap();
-        insta::assert_snapshot!(body, @"");
+        insta::assert_snapshot!(body, @r#"
+        {
+          "type": "urn:nova-recovery:problem:invalid_body",
+          "title": "Invalid request body",
+          "status": 422,
+          "detail": "The body lacks a field.",
+          "code": "invalid_body",
+          "hint": "Send it.",
+          "errors": [
+            {
+              "field": "secret",
+              "message": "is missing"
+            }
+          ],
+          "operation_id": "0198f000-0000-7000-8000-000000000001"
+        }
+        "#);
     }
 }

@@ -1,0 +1,230 @@
+//! A service over fakes, and a client of it.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use actix_web::{
+    body::{BoxBody, MessageBody},
+    dev::ServiceResponse,
+    http::{Method, StatusCode, header::HeaderMap},
+    test::{self, TestRequest},
+};
+use recovery_backup::BackupSettings;
+use recovery_core::{OperationState, database::PostgresVersion};
+use recovery_server::{
+    app::{App, AppSettings, Ports},
+    auth::AccessSettings,
+    http::application,
+};
+use recovery_testkit::{
+    FakeClock, FakeDatabase, FakePostgresTools, FakeRunner, MemoryAuditLog, MemoryDocuments, MemoryJournal,
+    MemoryKeyValue,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use time::macros::datetime;
+
+pub(crate) const SECRET: &str = "the-secret-of-tests";
+pub(crate) const BASE: &str = "/api/v1/recovery";
+
+/// Everything outside, and the service.
+pub(crate) struct World {
+    pub(crate) database: FakeDatabase,
+    pub(crate) tools: FakePostgresTools,
+    pub(crate) key_value: MemoryKeyValue,
+    pub(crate) journal: MemoryJournal,
+    pub(crate) audit: MemoryAuditLog,
+    pub(crate) clock: FakeClock,
+    pub(crate) app: Arc<App>,
+    pub(crate) directory: TempDir,
+    ports: Ports,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut AppSettings)) -> Self {
+        let database = FakeDatabase::new("nova");
+        database.set_rows("public.notes", 3);
+        let tools = FakePostgresTools::new(&database, PostgresVersion(150_018));
+        let runner = FakeRunner::new();
+        tools.install(&runner, "/usr/lib/postgresql/15/bin");
+        let (key_value, journal, audit) =
+            (MemoryKeyValue::new(), MemoryJournal::new(), MemoryAuditLog::new());
+        audit.forbid(SECRET);
+        let clock = FakeClock::new(datetime!(2026-01-31 12:00 UTC));
+        let ports = Ports {
+            admin: Arc::new(database.clone()),
+            database: Arc::new(database.clone()),
+            runner: Arc::new(runner),
+            key_value: Arc::new(key_value.clone()),
+            journal: Arc::new(journal.clone()),
+            audit: Arc::new(audit.clone()),
+            documents: Arc::new(MemoryDocuments::new()),
+            clock: Arc::new(clock.clone()),
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let mut settings = settings(&directory);
+        change(&mut settings);
+        let app = App::assemble(settings, ports.clone());
+        Self { database, tools, key_value, journal, audit, clock, app, directory, ports }
+    }
+
+    /// The same world after a restart of the service.
+    pub(crate) fn restarted(self) -> Self {
+        let app = App::assemble(settings(&self.directory), self.ports.clone());
+        Self { app, ..self }
+    }
+
+    pub(crate) async fn send(&self, call: Call) -> Answer {
+        Answer::of(self.open(call).await).await
+    }
+
+    /// Sends a call and leaves the body of the answer unread.
+    pub(crate) async fn open(&self, call: Call) -> ServiceResponse<BoxBody> {
+        let service = test::init_service(application(Arc::clone(&self.app))).await;
+        test::call_service(&service, call.request.to_request()).await
+    }
+
+    /// Makes a backup and returns its name.
+    pub(crate) async fn backup(&self) -> String {
+        let answer = self.send(Call::post("backups").admin()).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        self.clock.advance(Duration::from_secs(1));
+        answer.json["filename"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits for the end of an operation.
+    pub(crate) async fn ended(&self, id: &Value) -> recovery_core::Operation {
+        let id = id.as_str().unwrap().parse().unwrap();
+        let wait = self.app.operations().wait(id);
+        let operation = tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap().unwrap();
+        assert_ne!(operation.state, OperationState::Running);
+        operation
+    }
+}
+
+fn settings(directory: &TempDir) -> AppSettings {
+    AppSettings {
+        backup: BackupSettings {
+            jobs: 1,
+            temporary_directory: directory.path().to_owned(),
+            tool_directories: vec!["/usr/lib/postgresql/15/bin".into()],
+            ..BackupSettings::new(directory.path().join("backups"))
+        },
+        admin_secret: SECRET.to_owned().into(),
+        access: AccessSettings {
+            allowed_origins: vec!["http://localhost:3000".into()],
+            allowed_hosts: vec!["recovery".into()],
+            trusted_proxies: vec!["172.18.0.0/16".parse().unwrap()],
+            trusted_networks: vec!["10.0.0.0/8".parse().unwrap()],
+        },
+        sync_wait: Duration::from_secs(20),
+        metrics_open: false,
+    }
+}
+
+/// A call.
+pub(crate) struct Call {
+    request: TestRequest,
+}
+
+impl Call {
+    /// To this path: from the root where it begins with a slash, else below the base.
+    pub(crate) fn new(method: Method, path: &str) -> Self {
+        let uri = if path.starts_with('/') { path.to_owned() } else { format!("{BASE}/{path}") };
+        let peer: SocketAddr = "192.0.2.1:50000".parse().unwrap();
+        Self { request: TestRequest::default().method(method).uri(&uri).peer_addr(peer) }
+    }
+
+    pub(crate) fn get(path: &str) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    pub(crate) fn post(path: &str) -> Self {
+        Self::new(Method::POST, path)
+    }
+
+    pub(crate) fn delete(path: &str) -> Self {
+        Self::new(Method::DELETE, path)
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.append_header((name, value));
+        self
+    }
+
+    pub(crate) fn secret(self, secret: &str) -> Self {
+        self.header("x-admin-secret", secret)
+    }
+
+    pub(crate) fn admin(self) -> Self {
+        self.secret(SECRET)
+    }
+
+    pub(crate) fn from(mut self, peer: &str) -> Self {
+        self.request = self.request.peer_addr(SocketAddr::new(peer.parse().unwrap(), 50000));
+        self
+    }
+
+    pub(crate) fn json(self, body: &str) -> Self {
+        self.header("content-type", "application/json").body(body)
+    }
+
+    pub(crate) fn body(mut self, body: &str) -> Self {
+        self.request = self.request.set_payload(body.to_owned());
+        self
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+    pub(crate) json: Value,
+}
+
+impl Answer {
+    async fn of(response: ServiceResponse<BoxBody>) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = actix_web::body::to_bytes(response.into_body()).await.unwrap();
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let json = serde_json::from_str(&text).unwrap_or_default();
+        let answer = Self { status, headers, text, json };
+        if StatusCode::from_u16(status).unwrap().is_client_error() || status == 500 {
+            answer.assert_problem();
+        }
+        for secret in [SECRET, FakeDatabase::PASSWORD] {
+            assert!(!answer.text.contains(secret), "an answer holds a secret: {}", answer.text);
+        }
+        answer
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn code(&self) -> &str {
+        self.json["code"].as_str().unwrap_or_default()
+    }
+
+    /// Every error has the form of RFC 9457 and an id that finds it in the log.
+    pub(crate) fn assert_problem(&self) {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        assert_eq!(self.json["status"], self.status);
+        for member in ["type", "title", "detail", "code"] {
+            assert!(self.json[member].is_string(), "{member}: {}", self.text);
+        }
+        assert!(self.header("x-request-id").is_some());
+    }
+}
+
+/// The next piece of a body that does not end.
+pub(crate) async fn next_piece(body: &mut BoxBody) -> String {
+    let piece = std::future::poll_fn(|context| std::pin::Pin::new(&mut *body).poll_next(context));
+    let piece = tokio::time::timeout(Duration::from_secs(20), piece).await.unwrap();
+    String::from_utf8(piece.unwrap().unwrap().to_vec()).unwrap()
+}
