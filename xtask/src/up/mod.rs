@@ -87,7 +87,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     })?;
     service
         .wait_for("/health/ready", Duration::from_millis(50), Duration::from_secs(30))
-        .with_context(|| format!("its log is {}", log.display()))?;
+        .with_context(|| format!("the service is not ready (log: {})", log.display()))?;
     greet(&url, &postgres, &log);
 
     while !interrupts.wait(Duration::from_millis(500)) {
