@@ -41,6 +41,9 @@ pub(crate) struct Options {
     /// The size of the database: 1 is 290 MB
     #[arg(long, default_value_t = 3.2)]
     scale: f64,
+    /// Measure this program instead of building one
+    #[arg(long, value_name = "PATH")]
+    binary: Option<PathBuf>,
 }
 
 /// What is measured, and with what.
@@ -55,8 +58,13 @@ struct Bench {
 /// Measures, prints, writes `target/bench/*.json`, and fails where a limit is broken.
 pub(crate) fn run(options: &Options) -> Result<()> {
     packages::ensure()?;
-    println!("building nova-recovery (release)");
-    let binary = workspace::build_service(true)?;
+    let binary = match &options.binary {
+        Some(path) => fs::canonicalize(path).with_context(|| path.display().to_string())?,
+        None => {
+            println!("building nova-recovery (release)");
+            workspace::build_service(true)?
+        }
+    };
     let results = workspace::target_directory()?.join("bench");
     fs::create_dir_all(&results)?;
     let scratch = tempfile::Builder::new().prefix("work-").tempdir_in(&results)?;
