@@ -79,7 +79,7 @@ impl AdminSecret {
 
     async fn not_older_than(&self, age: Duration) -> Current {
         let mut state = self.state.lock().await;
-        if !state.asked.is_some_and(|asked| asked.elapsed() < age.min(state.good_for)) {
+        if state.asked.is_none_or(|asked| asked.elapsed() >= age.min(state.good_for)) {
             self.ask(&mut state).await;
         }
         state.current.clone()

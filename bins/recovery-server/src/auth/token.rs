@@ -68,7 +68,7 @@ impl Tokens {
     /// admin gets in while it does not.
     async fn key(&self) -> Result<SecretString, TokenError> {
         let mut state = self.state.lock().await;
-        if !state.ask_again.is_some_and(|at| Instant::now() < at) {
+        if state.ask_again.is_none_or(|at| Instant::now() >= at) {
             let database = Arc::clone(&self.database);
             // On the runtime of the service: a connection that is opened here must not end with the thread that asked.
             let asking = self.runtime.spawn(async move { database.platform_config(KEY).await });

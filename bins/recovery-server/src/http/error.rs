@@ -14,7 +14,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[error("{problem}")]
 pub(super) struct ApiError {
-    problem: Problem,
+    problem: Box<Problem>,
     /// Seconds.
     retry_after: Option<u64>,
     /// The methods that the path does have.
@@ -33,7 +33,7 @@ impl ApiError {
             ErrorCode::MethodNotAllowed,
             format!("This address can be asked with {allow} only."),
         );
-        Self { problem, retry_after: None, allow: Some(allow.to_owned()) }
+        Self { problem: Box::new(problem), retry_after: None, allow: Some(allow.to_owned()) }
     }
 
     pub(super) fn internal() -> Self {
@@ -63,7 +63,7 @@ impl ApiError {
 
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
-        StatusCode::from_u16(ProblemBody::from(&self.problem).status())
+        StatusCode::from_u16(ProblemBody::from(self.problem.as_ref()).status())
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
@@ -78,7 +78,7 @@ impl ResponseError for ApiError {
         if self.status_code() == StatusCode::UNAUTHORIZED {
             response.insert_header(("www-authenticate", "Bearer realm=\"nova-recovery\""));
         }
-        let mut response = response.json(ProblemBody::from(&self.problem));
+        let mut response = response.json(ProblemBody::from(self.problem.as_ref()));
         response.headers_mut().insert(
             actix_web::http::header::CONTENT_TYPE,
             actix_web::http::header::HeaderValue::from_static("application/problem+json"),
@@ -92,7 +92,7 @@ impl ResponseError for ApiError {
 
 impl From<Problem> for ApiError {
     fn from(problem: Problem) -> Self {
-        Self { problem, retry_after: None, allow: None }
+        Self { problem: Box::new(problem), retry_after: None, allow: None }
     }
 }
 
@@ -103,7 +103,7 @@ impl From<Refusal> for ApiError {
             _ => None,
         };
         tracing::info!("refused: {}", crate::operations::chain(&refusal));
-        Self { problem: refusal.into(), retry_after, allow: None }
+        Self { problem: Box::new(refusal.into()), retry_after, allow: None }
     }
 }
 

@@ -33,7 +33,7 @@ impl Failure {
         match self.problem.code {
             ErrorCode::Cancelled => tracing::info!("{}", self.chain),
             ErrorCode::Busy | ErrorCode::NotFound => {
-                tracing::info!(code = self.problem.code.as_str(), "{}", self.chain)
+                tracing::info!(code = self.problem.code.as_str(), "{}", self.chain);
             }
             code => tracing::error!(code = code.as_str(), "{}", self.chain),
         }

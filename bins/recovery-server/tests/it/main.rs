@@ -1,5 +1,12 @@
 //! The service over fakes of everything outside: who is let in, how errors look, and what operations do.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that meets what it does not expect has failed"
+)]
+
 mod access;
 mod backups;
 mod events;

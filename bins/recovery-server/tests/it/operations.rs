@@ -133,17 +133,19 @@ async fn at_the_end_of_the_service_operations_are_interrupted_and_sealed_ones_aw
         .await
         .unwrap();
     let deaf = operations.start(new(), |_| std::future::pending()).await.unwrap();
+    let (registry, cut_off) = (operations.clone(), deaf.id);
     let must_go_on = operations
-        .start(new(), |context| async move {
+        .start(new(), move |context| async move {
             context.seal()?;
             sealed.send(()).unwrap();
-            tokio::time::sleep(Duration::from_millis(900)).await;
+            // Ends only after the one that had to be cut off.
+            registry.wait(cut_off).await;
             Ok(Value::Null)
         })
         .await
         .unwrap();
     is_sealed.await.unwrap();
-    operations.shutdown(Duration::from_secs(1)).await;
+    operations.shutdown(Duration::from_secs(2)).await;
     let state = |id| operations.get(id).unwrap().state;
     assert_eq!(state(obedient.id), OperationState::Interrupted);
     assert_eq!(state(deaf.id), OperationState::Interrupted);

@@ -31,7 +31,6 @@ pub(crate) struct World {
     pub(crate) database: FakeDatabase,
     pub(crate) tools: FakePostgresTools,
     pub(crate) key_value: MemoryKeyValue,
-    pub(crate) journal: MemoryJournal,
     pub(crate) audit: MemoryAuditLog,
     pub(crate) clock: FakeClock,
     pub(crate) app: Arc<App>,
@@ -50,8 +49,7 @@ impl World {
         let tools = FakePostgresTools::new(&database, PostgresVersion(150_018));
         let runner = FakeRunner::new();
         tools.install(&runner, "/usr/lib/postgresql/15/bin");
-        let (key_value, journal, audit) =
-            (MemoryKeyValue::new(), MemoryJournal::new(), MemoryAuditLog::new());
+        let (key_value, audit) = (MemoryKeyValue::new(), MemoryAuditLog::new());
         audit.forbid(SECRET);
         let clock = FakeClock::new(datetime!(2026-01-31 12:00 UTC));
         let ports = Ports {
@@ -59,7 +57,7 @@ impl World {
             database: Arc::new(database.clone()),
             runner: Arc::new(runner),
             key_value: Arc::new(key_value.clone()),
-            journal: Arc::new(journal.clone()),
+            journal: Arc::new(MemoryJournal::new()),
             audit: Arc::new(audit.clone()),
             documents: Arc::new(MemoryDocuments::new()),
             clock: Arc::new(clock.clone()),
@@ -68,7 +66,7 @@ impl World {
         let mut settings = settings(&directory);
         change(&mut settings);
         let app = App::assemble(settings, ports.clone());
-        Self { database, tools, key_value, journal, audit, clock, app, directory, ports }
+        Self { database, tools, key_value, audit, clock, app, directory, ports }
     }
 
     /// The same world after a restart of the service.
