@@ -36,7 +36,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
     /// With --url: reads the admin secret from this file instead of ADMIN_SECRET
-    #[arg(long, global = true, value_name = "PATH", requires = "url")]
+    #[arg(long, global = true, value_name = "PATH")]
     pub secret_file: Option<PathBuf>,
     /// Prints one JSON document on standard output when it is over
     #[arg(long, global = true)]
@@ -138,7 +138,11 @@ mod tests {
 
     #[test]
     fn options_stand_before_or_after_the_command() {
-        for line in ["--json --url http://x backups", "backups --url http://x --json"] {
+        for line in [
+            "--json --url http://x --secret-file /x backups",
+            "backups --url http://x --json --secret-file /x",
+            "--url http://x backups --secret-file /x --json",
+        ] {
             let arguments = parse(line).unwrap();
             assert!(arguments.global.json);
             assert_eq!(arguments.global.url.as_deref(), Some("http://x"));
@@ -169,7 +173,6 @@ mod tests {
             "restore",
             "verify x.tar --level restore",
             "rollback newest",
-            "backups --secret-file /x",
             "backups --secret hunter2",
             "config --reference --json",
         ] {

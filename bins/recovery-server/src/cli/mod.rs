@@ -60,6 +60,10 @@ async fn dispatch(arguments: Arguments, output: &mut Output) -> Result<(), Failu
         }
         _ => {}
     }
+    // Not left to clap: it does not see an option before the command and one after it together.
+    if global.secret_file.is_some() && global.url.is_none() {
+        return Err(Failure::usage("--secret-file has a meaning only with --url."));
+    }
     let Loaded { settings, effective } = Settings::load()?;
     match command {
         Command::Config { .. } => output.result(&effective, || render::settings(&effective)),

@@ -140,7 +140,7 @@ pub(super) const ADMIN_SECRET: Variable<SecretString> = Variable {
         meaning: "The secret that `X-Admin-Secret` must carry, 8 characters or more. Placeholders such as `changeme` \
                   are refused.",
         default: Described("generated once, kept in the state directory with mode 0600; its path is logged"),
-        example: "the output of `openssl rand -hex 24`",
+        example: "$(openssl rand -hex 24)",
         shown: Shown::Secret,
     },
     parse: parse::admin_secret,
