@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod background;
 mod backups;
 mod events;
 mod operations;
