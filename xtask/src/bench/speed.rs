@@ -30,9 +30,9 @@ pub(super) fn create(bench: &Bench, report: &mut Report) -> Result<String> {
         show("create", round, &ours, &bare, &classic);
     }
     let archive = bench.newest_backup()?;
-    let bytes = |path: std::path::PathBuf| -> Result<u64> { Ok(fs::metadata(path)?.len()) };
-    report.note("size of our archive, bytes", bytes(bench.backups().join(&archive))?);
-    report.note("size of the classic archive, bytes", bytes(bench.directory.join("classic.tar.gz"))?);
+    let megabytes = |path: std::path::PathBuf| -> Result<u64> { Ok(fs::metadata(path)?.len() / 1_000_000) };
+    report.note("size of our archive, MB", megabytes(bench.backups().join(&archive))?);
+    report.note("size of the classic archive, MB", megabytes(bench.directory.join("classic.tar.gz"))?);
     report.at_most_times("create, against bare pg_dump -Fd", &ours, &bare, 1.35);
     report.at_least_times_faster("create, against plain SQL + tar -z", &ours, &classic, 3.0);
     Ok(archive)
