@@ -57,7 +57,7 @@ pub enum BackupError {
         hint: String,
     },
     /// `pg_dump` or `pg_restore` is missing, or of the wrong version.
-    #[error("{tool} {needed} is not installed; {found}")]
+    #[error("the program {tool} {needed} is not installed; {found}")]
     ToolUnavailable {
         /// The program.
         tool: &'static str,
@@ -67,7 +67,7 @@ pub enum BackupError {
         found: String,
     },
     /// A program ended with an error.
-    #[error("{tool} failed ({exit}){}", said.as_deref().map(|said| format!(": {said}")).unwrap_or_default())]
+    #[error("the program {tool} failed ({exit}){}", said.as_deref().map(|said| format!(": {said}")).unwrap_or_default())]
     ToolFailed {
         /// The program.
         tool: String,

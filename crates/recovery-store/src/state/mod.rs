@@ -39,7 +39,7 @@ impl StateDirectory {
             .recursive(true)
             .mode(0o700)
             .create(&path)
-            .map_err(|source| StateError::Write { what: "a directory for it".to_owned(), source })?;
+            .map_err(|source| StateError::Write { what: "the journal".to_owned(), source })?;
         let directory = Self { path: path.into() };
         directory.tidy();
         Ok(directory)
