@@ -1,12 +1,6 @@
 //! What is remembered about backups and replaced databases from one start of the service to the next.
 
-use std::{
-    collections::BTreeMap,
-    fs::{File, OpenOptions},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, fs::File, os::unix::fs::MetadataExt, path::PathBuf, sync::Arc};
 
 use recovery_core::{
     BackupName, Verification, VerifyLevel,
@@ -15,7 +9,7 @@ use recovery_core::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use time::OffsetDateTime;
 
-use crate::{BackupError, ReplacedDatabase, work::blocking};
+use crate::{BackupError, ReplacedDatabase, directory::open_lock_file, work::blocking};
 
 const VERIFICATIONS: &str = "verifications.json";
 const REPLACED: &str = "replaced.json";
@@ -111,13 +105,12 @@ impl Records {
     }
 
     /// Held for the moment that a document takes to change, by one process at a time.
-    async fn guard(&self) -> Result<File, BackupError> {
+    async fn guard(&self) -> Result<Option<File>, BackupError> {
         let path = self.lock_file.clone();
         blocking(move || {
             let open = || {
-                let file =
-                    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
-                file.lock()?;
+                let file = open_lock_file(&path)?;
+                file.as_ref().map(File::lock).transpose()?;
                 Ok(file)
             };
             open().map_err(BackupError::storage("take the lock of the records", path.clone()))

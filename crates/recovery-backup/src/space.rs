@@ -18,7 +18,7 @@ pub(crate) fn available(directory: &Path) -> Result<u64, BackupError> {
 pub(crate) fn require(directory: &Path, needed: u64) -> Result<(), BackupError> {
     let (needed, available) = (needed.saturating_add(FLOOR), available(directory)?);
     if available < needed {
-        return Err(BackupError::NoSpace { place: "in the backup directory", needed, available });
+        return Err(BackupError::NoSpace { place: "for the files of this operation", needed, available });
     }
     Ok(())
 }

@@ -98,6 +98,8 @@ impl Tools {
             // comes later in the same log, has been written.
             "synchronous_commit=off".to_owned(),
             format!("maintenance_work_mem={}MB", (512 / request.jobs.max(1)).clamp(64, 256)),
+            // Compiling a query costs more than the checks of foreign keys gain by it.
+            "jit=off".to_owned(),
             "statement_timeout=0".to_owned(),
             "lock_timeout=0".to_owned(),
             "idle_in_transaction_session_timeout=0".to_owned(),

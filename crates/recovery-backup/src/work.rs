@@ -15,7 +15,7 @@ use recovery_core::{
     port::{Cancelled, OperationContext},
 };
 
-use crate::BackupError;
+use crate::{BackupError, space};
 
 /// How often progress is looked at.
 pub(crate) const TICK: Duration = Duration::from_millis(200);
@@ -115,6 +115,30 @@ impl WorkDirectory {
         let path = directory.join(format!("{}{}", Self::PREFIX, id.short()));
         fs::create_dir(&path).map_err(BackupError::storage("create a work directory", &path))?;
         Ok(Self(path))
+    }
+
+    /// Creates it where there is room for so much: in the backup directory or, where that can only be read, in the
+    /// other one. Sweeps what crashes left; the caller holds the lock of the directory.
+    pub(crate) fn with_room(
+        directory: &Path,
+        instead: &Path,
+        id: OperationId,
+        needed: u64,
+    ) -> Result<Self, BackupError> {
+        let in_place = || {
+            Self::sweep(directory)?;
+            space::require(directory, needed)?;
+            Self::create(directory, id)
+        };
+        match in_place() {
+            Err(BackupError::Storage { source, .. })
+                if source.kind() == io::ErrorKind::ReadOnlyFilesystem =>
+            {
+                space::require(instead, needed)?;
+                Self::create(instead, id)
+            }
+            made_or_failed => made_or_failed,
+        }
     }
 
     /// Its path.

@@ -3,8 +3,10 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Component, Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    thread,
 };
 
 use sha2::{Digest, Sha256};
@@ -82,7 +84,7 @@ fn manifest_and_bytes(file: &mut File) -> Result<(Manifest, Vec<u8>), Flaw> {
     Ok((manifest, bytes))
 }
 
-fn expect_zeros(file: &mut File, count: u64, after: &str) -> Result<(), Flaw> {
+fn expect_zeros(file: &mut impl Read, count: u64, after: &str) -> Result<(), Flaw> {
     let mut zeros = ZEROS;
     let count = usize::try_from(count).map_err(io::Error::other)?;
     let Some(zeros) = zeros.get_mut(..count) else { return Ok(()) };
@@ -94,14 +96,14 @@ fn expect_zeros(file: &mut File, count: u64, after: &str) -> Result<(), Flaw> {
 }
 
 /// What to do with the members besides comparing their hashes.
-pub(crate) trait Visitor {
-    /// Called with the contents of each member; must read them to their end.
-    fn member(&mut self, member: &Member, contents: &mut dyn Read) -> Result<(), Flaw>;
+pub(crate) trait Visitor: Sync {
+    /// Called with the contents of each member, of several at once; must read them to their end.
+    fn member(&self, member: &Member, contents: &mut dyn Read) -> Result<(), Flaw>;
 }
 
 /// Reads members and lets them go.
 impl Visitor for () {
-    fn member(&mut self, _member: &Member, contents: &mut dyn Read) -> Result<(), Flaw> {
+    fn member(&self, _member: &Member, contents: &mut dyn Read) -> Result<(), Flaw> {
         drain(contents)
     }
 }
@@ -123,7 +125,7 @@ pub(crate) struct Extract {
 }
 
 impl Visitor for Extract {
-    fn member(&mut self, member: &Member, contents: &mut dyn Read) -> Result<(), Flaw> {
+    fn member(&self, member: &Member, contents: &mut dyn Read) -> Result<(), Flaw> {
         if !(self.only)(member) {
             return if self.decode { decode_to_end(&member.path, contents) } else { drain(contents) };
         }
@@ -169,53 +171,106 @@ impl ArchiveReader {
         Ok(Self { file, manifest, manifest_bytes })
     }
 
-    /// Reads every byte to the end of the file. Each member is handed to the visitor; that its hash is right is known
-    /// only when this returns.
-    pub(crate) fn read_to_end(mut self, visitor: &mut dyn Visitor, meter: &Meter) -> Result<Manifest, Flaw> {
+    /// Reads every byte to the end of the file, several members at once. Each is handed to the visitor; that its hash
+    /// is right is known only when this returns.
+    pub(crate) fn read_to_end(self, visitor: &dyn Visitor, meter: &Meter) -> Result<Manifest, Flaw> {
+        let (placed, end) = self.placed_members();
+        let next = AtomicUsize::new(0);
+        let read_some = || -> Result<(), Flaw> {
+            while let Some((member, offset)) = placed.get(next.fetch_add(1, Relaxed)) {
+                self.read_member(member, *offset, visitor, meter).inspect_err(|_| {
+                    // Nobody needs what comes after.
+                    next.store(placed.len(), Relaxed);
+                })?;
+            }
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let helpers: Vec<_> = (1..readers()).map(|_| scope.spawn(read_some)).collect();
+            let mut result = read_some();
+            for helper in helpers {
+                let helped =
+                    helper.join().unwrap_or_else(|_| Err(Flaw::Io(io::Error::other("a reader panicked"))));
+                result = result.and(helped);
+            }
+            result
+        })?;
+        self.read_end(end)?;
+        Ok(self.manifest)
+    }
+
+    /// Where each member's header stands, and where that of the checksums does.
+    fn placed_members(&self) -> (Vec<(&Member, u64)>, u64) {
+        let mut offset = BLOCK + (self.manifest_bytes.len() as u64).next_multiple_of(BLOCK);
+        let mut placed = Vec::with_capacity(self.manifest.members.len());
         for member in &self.manifest.members {
-            self.file.check_header(&self.manifest, &member.path, member.size)?;
-            let mut contents =
-                Hashing { inner: (&mut self.file).take(member.size), hasher: Sha256::new(), meter };
-            let visited = visitor.member(member, &mut contents);
-            if meter.is_stopped() {
-                return Err(Flaw::Stopped);
-            }
-            if matches!(visited, Err(Flaw::Io(_))) {
-                return visited.map(|()| self.manifest);
-            }
-            // A wrong hash explains why a member does not decode, so it is looked at first.
-            drain(&mut contents)?;
-            if contents.inner.limit() > 0 {
-                return damaged(format!("it ends in the middle of {}", member.path));
-            }
-            if hex(contents.hasher.finalize()) != member.sha256 {
-                return damaged(format!(
-                    "{} has been altered: its SHA-256 is not that of the manifest",
-                    member.path
-                ));
-            }
-            visited?;
-            expect_zeros(&mut self.file, padding(member.size), &member.path)?;
+            placed.push((member, offset));
+            // `open` has made sure that the sizes add up to that of the file.
+            offset += BLOCK + member.size.next_multiple_of(BLOCK);
         }
+        (placed, offset)
+    }
+
+    fn read_member(
+        &self,
+        member: &Member,
+        offset: u64,
+        visitor: &dyn Visitor,
+        meter: &Meter,
+    ) -> Result<(), Flaw> {
+        let mut file = ReadAt { file: &self.file, offset };
+        file.check_header(&self.manifest, &member.path, member.size)?;
+        let mut contents = Hashing { inner: (&mut file).take(member.size), hasher: Sha256::new(), meter };
+        let visited = visitor.member(member, &mut contents);
+        if meter.is_stopped() {
+            return Err(Flaw::Stopped);
+        }
+        if matches!(visited, Err(Flaw::Io(_))) {
+            return visited;
+        }
+        // A wrong hash explains why a member does not decode, so it is looked at first.
+        drain(&mut contents)?;
+        if contents.inner.limit() > 0 {
+            return damaged(format!("it ends in the middle of {}", member.path));
+        }
+        if hex(contents.hasher.finalize()) != member.sha256 {
+            return damaged(format!(
+                "{} has been altered: its SHA-256 is not that of the manifest",
+                member.path
+            ));
+        }
+        visited?;
+        expect_zeros(&mut file, padding(member.size), &member.path)
+    }
+
+    /// Reads the checksums, which cover the manifest, and the two blocks that end a tar.
+    fn read_end(&self, offset: u64) -> Result<(), Flaw> {
+        let mut file = ReadAt { file: &self.file, offset };
         let expected = sums(&hex(Sha256::digest(&self.manifest_bytes)), &self.manifest.members);
-        self.file.check_header(&self.manifest, SUMS, expected.len() as u64)?;
+        file.check_header(&self.manifest, SUMS, expected.len() as u64)?;
         let mut found = vec![0; expected.len()];
-        fill(&mut self.file, &mut found, SUMS)?;
+        fill(&mut file, &mut found, SUMS)?;
         if found != expected.as_bytes() {
             return damaged(format!("{} and {SUMS} do not agree: one of them was altered", Manifest::MEMBER));
         }
-        expect_zeros(&mut self.file, padding(expected.len() as u64), SUMS)?;
-        expect_zeros(&mut self.file, BLOCK, "the last member")?;
-        expect_zeros(&mut self.file, BLOCK, "the last member")?;
-        Ok(self.manifest)
+        expect_zeros(&mut file, padding(expected.len() as u64), SUMS)?;
+        expect_zeros(&mut file, BLOCK, "the last member")?;
+        expect_zeros(&mut file, BLOCK, "the last member")
     }
 }
 
-trait CheckHeader {
-    fn check_header(&mut self, manifest: &Manifest, path: &str, size: u64) -> Result<(), Flaw>;
+/// How many members are read at once.
+fn readers() -> usize {
+    thread::available_parallelism().map_or(1, |cores| cores.get().min(4))
 }
 
-impl CheckHeader for File {
+/// Reads a shared file from a place of its own.
+struct ReadAt<'a> {
+    file: &'a File,
+    offset: u64,
+}
+
+impl ReadAt<'_> {
     fn check_header(&mut self, manifest: &Manifest, path: &str, size: u64) -> Result<(), Flaw> {
         let mut found = ZEROS;
         fill(self, &mut found, &format!("the header of {path}"))?;
@@ -223,6 +278,14 @@ impl CheckHeader for File {
             return damaged(format!("{path} is not where the manifest says, or its header was altered"));
         }
         Ok(())
+    }
+}
+
+impl Read for ReadAt<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.offset)?;
+        self.offset += read as u64;
+        Ok(read)
     }
 }
 

@@ -80,12 +80,12 @@ fn archive() -> (tempfile::TempDir, PathBuf) {
     (directory, target)
 }
 
-fn read(path: &Path, visitor: &mut Extract) -> Result<Manifest, Flaw> {
+fn read(path: &Path, visitor: &Extract) -> Result<Manifest, Flaw> {
     ArchiveReader::open(fs::File::open(path)?)?.read_to_end(visitor, &Meter::default())
 }
 
 fn check(path: &Path) -> Result<Manifest, Flaw> {
-    read(path, &mut Extract { into: PathBuf::new(), only: |_| false, decode: true })
+    read(path, &Extract { into: PathBuf::new(), only: |_| false, decode: true })
 }
 
 /// Reads an archive that was changed, and says how it was found out.
@@ -101,8 +101,7 @@ fn flaw_after(change: impl FnOnce(&mut Vec<u8>)) -> String {
 fn what_was_packed_is_what_is_unpacked() {
     let (_directory, path) = archive();
     let into = tempfile::tempdir().unwrap();
-    let manifest =
-        read(&path, &mut Extract { into: into.path().into(), only: |_| true, decode: true }).unwrap();
+    let manifest = read(&path, &Extract { into: into.path().into(), only: |_| true, decode: true }).unwrap();
     assert_eq!(manifest.members.len(), FILES.len());
     for (name, contents) in FILES {
         let mut unpacked = fs::read(into.path().join(DATABASE).join(name)).unwrap();

@@ -60,8 +60,8 @@ impl BackupService {
         let read = watched(context, "verifying", total, move |meter| {
             let reader = ArchiveReader::open(file)?;
             match extract {
-                Some(mut extract) => reader.read_to_end(&mut extract, meter),
-                None => reader.read_to_end(&mut (), meter),
+                Some(extract) => reader.read_to_end(&extract, meter),
+                None => reader.read_to_end(&(), meter),
             }
         });
         let manifest = read.await?.map_err(|flaw| flawed(name, flaw))?;

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     BackupError, Manifest, Member,
     archive::{ArchiveReader, DATABASE, WriteError, write_archive},
+    directory::give_to_owner,
     records::{CheckRecord, FileStamp},
     space,
     tools::{DumpRequest, Tools},
@@ -179,7 +180,7 @@ impl BackupService {
             let file = File::open(&path)?;
             // Without this the page cache would vouch for the disk. Not every file system takes the advice.
             let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
-            ArchiveReader::open(file)?.read_to_end(&mut (), meter)
+            ArchiveReader::open(file)?.read_to_end(&(), meter)
         });
         checked.await?.map(drop).map_err(|flaw| flawed(name, flaw))
     }
@@ -188,6 +189,7 @@ impl BackupService {
     async fn publish(&self, archive: PathBuf, name: &BackupName) -> Result<FileStamp, BackupError> {
         let (target, directory) = (self.path(name), self.settings.directory.clone());
         blocking(move || {
+            give_to_owner(&archive, &directory);
             fs::rename(&archive, &target).map_err(BackupError::storage("publish the archive", &target))?;
             sync_directory(&directory)?;
             let data = fs::metadata(&target).map_err(BackupError::storage("look at the archive", &target))?;

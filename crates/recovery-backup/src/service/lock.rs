@@ -1,9 +1,9 @@
 //! Who may work: one operation at a time on a backup directory, and one instance at a time on a database.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, TryLockError},
     io::{Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::DirBuilderExt,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::BackupService;
-use crate::{BackupError, work::blocking};
+use crate::{BackupError, directory::open_lock_file, work::blocking};
 
 const FILE: &str = ".lock";
 /// How long a holder that will be gone in a moment is waited for.
@@ -24,13 +24,14 @@ const POLL: Duration = Duration::from_millis(20);
 /// Held while somebody changes the backup directory. Dropping it gives it back.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    file: File,
+    /// `None` on a file system that can only be read.
+    file: Option<File>,
 }
 
 impl Drop for DirectoryLock {
     fn drop(&mut self) {
         // So that the next one in line is not told of an operation that is over.
-        let _ = self.file.set_len(0);
+        let _ = self.file.as_ref().map(|file| file.set_len(0));
     }
 }
 
@@ -121,25 +122,20 @@ fn take(directory: &Path, holder: &Holder) -> Result<DirectoryLock, BackupError>
     }
     let path = directory.join(FILE);
     let failed = || BackupError::storage("take the lock", &path);
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(failed())?;
+    let Some(mut file) = open_lock_file(&path).map_err(failed())? else {
+        return Ok(DirectoryLock { file: None });
+    };
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(busy(&mut file)),
         Err(TryLockError::Error(error)) => return Err(failed()(error)),
     }
-    let mut lock = DirectoryLock { file };
+    // The lock is what counts; who has it is a courtesy, which a full disk does not allow. Deleting must go on there.
     let text = serde_json::to_vec(holder).unwrap_or_default();
-    let written =
-        lock.file.set_len(0).and_then(|()| lock.file.rewind()).and_then(|()| lock.file.write_all(&text));
-    written.map_err(failed())?;
-    Ok(lock)
+    if let Err(error) = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(&text)) {
+        tracing::debug!(%error, "the lock does not say who holds it");
+    }
+    Ok(DirectoryLock { file: Some(file) })
 }
 
 fn busy(file: &mut File) -> BackupError {

@@ -15,7 +15,6 @@ use super::{BackupService, ExclusiveLock, catalogue::legacy, tool_run::Watch};
 use crate::{
     BackupError, Manifest, ReplacedDatabase, RestoreReport,
     archive::{ArchiveReader, DATABASE, Extract},
-    space,
     tools::{LoadRequest, Tools},
     work::{WorkDirectory, blocking, check_cancelled, unless_cancelled},
 };
@@ -136,15 +135,14 @@ impl BackupService {
     ) -> Result<(WorkDirectory, Manifest), BackupError> {
         let file = self.open(name).await?;
         let (directory, id, needed) = (self.settings.directory.clone(), context.id(), file.size_bytes);
+        let instead = self.settings.temporary_directory.clone();
         let file = file.file;
         let name_of_flaw = name.clone();
         let (work, file) = blocking(move || {
             // What the manifest claims is compared with the file's size here, before room is asked for.
             let again = file.try_clone().map_err(BackupError::storage("open a backup", &directory))?;
             ArchiveReader::open(file).map_err(|flaw| super::catalogue::flawed(&name_of_flaw, flaw))?;
-            WorkDirectory::sweep(&directory)?;
-            space::require(&directory, needed)?;
-            Ok((WorkDirectory::create(&directory, id)?, again))
+            Ok((WorkDirectory::with_room(&directory, &instead, id, needed)?, again))
         })
         .await?;
         rewind(&file).map_err(BackupError::storage("read a backup", self.path(name)))?;

@@ -209,7 +209,7 @@ async fn a_full_disk_is_found_before_anything_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_only_directory_is_told_and_can_still_be_listed_and_verified() {
+async fn a_read_only_directory_is_told_and_its_backups_can_still_be_used() {
     let disk = SmallDisk::mount("size=64m");
     let fixture = Fixture::small();
     let backups = fixture.another(|settings| settings.directory = disk.0.path().to_owned());
@@ -220,4 +220,27 @@ async fn a_read_only_directory_is_told_and_can_still_be_listed_and_verified() {
     let name = backups.list().await.unwrap().remove(0).filename;
     let report = backups.verify(&name, Default::default(), &Unwatched::new()).await.unwrap();
     assert_eq!(report.problems, Vec::<String>::new());
+    fixture.sql("DELETE FROM messages");
+    let context = Unwatched::new();
+    let lock = backups.lock(OperationKind::Restore, context.id(), &Actor::new("test")).await.unwrap();
+    backups.restore(&lock, &name, &context).await.unwrap();
+    assert_eq!(fixture.count("messages"), 5000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_can_be_freed_by_deleting_a_backup() {
+    let disk = SmallDisk::mount("size=64m");
+    let fixture = Fixture::small();
+    let backups = fixture.another(|settings| settings.directory = disk.0.path().to_owned());
+    create_with(&backups).await.unwrap();
+    let filler = disk.0.path().join("filler");
+    let full = fs::write(&filler, vec![0; 80 << 20]).unwrap_err();
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    fs::remove_file(disk.0.path().join(".lock")).unwrap();
+    let name = backups.list().await.unwrap().remove(0).filename;
+    let context = Unwatched::new();
+    let actor = Actor::new("test");
+    let lock = backups.lock_directory(OperationKind::DeleteBackup, context.id(), &actor).await.unwrap();
+    backups.delete(&lock, &name).await.unwrap();
+    assert!(backups.list().await.unwrap().is_empty());
 }

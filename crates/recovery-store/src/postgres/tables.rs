@@ -29,7 +29,7 @@ const ANALYZED: &str = "SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_ca
     WHERE (c.relkind = 'r' OR c.relkind = 'p' OR (c.relkind = 'm' AND c.relispopulated))
       AND NOT c.relispartition AND c.relpersistence <> 't'
       AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-    ORDER BY (SELECT pg_catalog.sum(pg_catalog.pg_relation_size(t.relid))
+    ORDER BY (SELECT pg_catalog.sum(pg_catalog.pg_table_size(t.relid))
               FROM (SELECT c.oid UNION SELECT relid FROM pg_catalog.pg_partition_tree(c.oid)) t (relid)) DESC, c.oid";
 
 /// The tables whose rows are counted, quoted, the largest first.
