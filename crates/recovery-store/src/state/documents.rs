@@ -1,9 +1,8 @@
 //! Small documents, one file each, replaced as a whole.
 
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{self, File},
     io::{self, Read, Write},
-    os::unix::fs::DirBuilderExt,
     path::PathBuf,
     time::Duration,
 };
@@ -45,7 +44,7 @@ impl DocumentStore for StateDirectory {
         let bytes = bytes.to_vec();
         self.blocking(move |directory| {
             let documents = directory.file(DIRECTORY);
-            DirBuilder::new().recursive(true).mode(0o700).create(&documents).map_err(writing(&what))?;
+            files::create_directory(&documents).map_err(writing(&what))?;
             files::sync_parent(&documents).map_err(writing(&what))?;
             files::replace(&path, |file| file.write_all(&bytes)).map_err(writing(&what))
         })

@@ -1,25 +1,80 @@
 //! The few ways in which files of the state directory are read and changed.
+//!
+//! What root creates here belongs to the owner of the directory around it: after an operator's `sudo nova-recovery` the
+//! service, which runs as somebody else, must still be able to lock, read and append.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown},
     path::Path,
 };
 
 const CHUNK: u64 = 64 * 1024;
 
-/// How files are created here: for their owner alone.
-pub(super) fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.mode(0o600);
-    options
+/// Creates a directory, with those above it, for its owner alone; one that is there is left as it is.
+pub(super) fn create_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        create_directory(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => {
+            give_to_owner(&File::open(path)?, path);
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens a file for reading and appending; creates it, for its owner alone, where it is missing.
+pub(super) fn open_or_create(path: &Path) -> io::Result<File> {
+    let open = || OpenOptions::new().read(true).append(true).open(path);
+    match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match create(path) {
+            // Another process was quicker.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open(),
+            created_or_failed => created_or_failed,
+        },
+        opened_or_failed => opened_or_failed,
+    }
+}
+
+/// Creates a file for its owner alone. Creating never follows a link: whoever may write in the directory cannot have
+/// root give a file elsewhere away.
+fn create(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(path)?;
+    give_to_owner(&file, path);
+    Ok(file)
+}
+
+/// Lets what root has just created belong to the owner of the directory that it is in. Only root creates what belongs
+/// to root, and only root may give it away.
+fn give_to_owner(created: &File, path: &Path) {
+    let given = created.metadata().and_then(|made| {
+        let owner = fs::metadata(parent_of(path))?;
+        match (made.uid(), owner.uid()) {
+            (0, 1..) => fchown(created, Some(owner.uid()), Some(owner.gid())),
+            _ => Ok(()),
+        }
+    });
+    if let Err(error) = given {
+        tracing::warn!(%error, "a file of the state directory cannot be given to the directory's owner");
+    }
+}
+
+/// The directory that something is in.
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Appends a line and makes it durable. What a crash left behind the last whole line is cut off first; where the line
 /// cannot be written whole, the file is as before. To be called under the directory's lock.
 pub(super) fn append_line(path: &Path, line: &[u8]) -> io::Result<()> {
-    let mut file = options().read(true).append(true).create(true).open(path)?;
+    let mut file = open_or_create(path)?;
     let length = file.metadata()?.len();
     let whole = end_of_last_line(&mut file, length)?;
     if whole < length {
@@ -65,7 +120,7 @@ fn read_range(file: &mut File, start: u64, end: u64) -> io::Result<Vec<u8>> {
 pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let new = temporary(path)?;
     let result = (|| {
-        let mut file = options().write(true).create_new(true).open(&new)?;
+        let mut file = create(&new)?;
         write(&mut file)?;
         file.sync_all()?;
         fs::rename(&new, path)
@@ -94,10 +149,7 @@ pub(super) fn random_bytes(buffer: &mut [u8]) -> io::Result<()> {
 
 /// Makes a new, renamed or removed name durable.
 pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
+    File::open(parent_of(path))?.sync_all()
 }
 
 /// The last `limit` whole lines of a file, the last first, without reading more of it than that. A file that does not

@@ -12,9 +12,8 @@ mod journal;
 mod secret;
 
 use std::{
-    fs::{DirBuilder, File},
+    fs::File,
     io,
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -34,15 +33,18 @@ impl StateDirectory {
     /// # Errors
     /// Fails where it can be neither found nor created, or is no directory.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StateError> {
-        let path: PathBuf = path.into();
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&path)
-            .map_err(|source| StateError::Write { what: "the journal".to_owned(), source })?;
-        let directory = Self { path: path.into() };
+        let directory = Self::at(path);
+        files::create_directory(&directory.path).map_err(writing("the journal"))?;
         directory.tidy();
         Ok(directory)
+    }
+
+    /// The directory at this path, left as it is until the first change, which creates it where it is missing: for a
+    /// program that may only want to read. A directory that does not exist reads as an empty one.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        let path: PathBuf = path.into();
+        Self { path: path.into() }
     }
 
     /// The secret that admits administrators where none is configured, and the file that holds it. Made of 32 random
@@ -71,7 +73,8 @@ impl StateDirectory {
 
     /// Excludes every other change, by this process or another, until the returned file is dropped.
     fn lock(&self) -> io::Result<File> {
-        let file = files::options().write(true).create(true).open(self.file("lock"))?;
+        files::create_directory(&self.path)?;
+        let file = files::open_or_create(&self.file("lock"))?;
         file.lock()?;
         Ok(file)
     }

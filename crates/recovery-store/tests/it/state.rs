@@ -1,6 +1,10 @@
 //! The state directory: crashes, several processes at once, disks that are full or read-only, modes.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    path::Path,
+};
 
 use recovery_core::{
     Actor, ErrorCode, OperationId, Problem,
@@ -177,4 +181,41 @@ async fn what_cannot_be_written_is_an_error_that_shows_no_path() {
         assert!(!error.to_string().contains("secret-place"), "{error}");
         assert_eq!(Problem::from(error).code, ErrorCode::StorageUnavailable);
     }
+}
+
+#[tokio::test]
+async fn what_root_writes_belongs_to_the_owner_of_the_directory() {
+    let path = tempfile::tempdir().unwrap();
+    // Only root can give the directory to another user; for everybody else the files are their own anyway.
+    if fs::metadata(path.path()).unwrap().uid() == 0 {
+        chown(path.path(), Some(10_001), Some(10_001)).unwrap();
+    }
+    let owner = fs::metadata(path.path()).unwrap();
+    let state = path.path().join("new").join("state");
+    let directory = StateDirectory::open(&state).unwrap();
+    Journal::append(&directory, step(1)).await.unwrap();
+    AuditLog::append(&directory, audited(1, 10)).await.unwrap();
+    directory.put("a.json", b"{}").await.unwrap();
+    directory.admin_secret().unwrap();
+    let names =
+        ["..", ".", "lock", "journal.jsonl", "audit.jsonl", "documents", "documents/a.json", "admin-secret"];
+    for name in names {
+        let made = fs::metadata(state.join(name)).unwrap();
+        assert_eq!((made.uid(), made.gid()), (owner.uid(), owner.gid()), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn reading_leaves_no_trace() {
+    let path = tempfile::tempdir().unwrap();
+    let directory = StateDirectory::at(path.path().join("above").join("state"));
+    assert!(directory.entries().await.unwrap().is_empty());
+    assert!(directory.newest(5).await.unwrap().is_empty());
+    assert_eq!(directory.get("a.json").await.unwrap(), None);
+    directory.remove("a.json").await.unwrap();
+    assert_eq!(fs::read_dir(path.path()).unwrap().count(), 0);
+
+    Journal::append(&directory, step(1)).await.unwrap();
+    assert_eq!(directory.entries().await.unwrap().len(), 1);
+    assert_eq!(mode(&path.path().join("above")), 0o700);
 }
