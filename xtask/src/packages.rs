@@ -13,7 +13,7 @@ struct Need {
     purpose: &'static str,
 }
 
-const NEEDS: [Need; 3] = [
+const NEEDS: [Need; 6] = [
     Need {
         package: "postgresql",
         present: || postgres_programs().is_ok(),
@@ -28,6 +28,13 @@ const NEEDS: [Need; 3] = [
         package: "redis-server",
         present: || shell::exists("redis-server"),
         purpose: "the Redis that holds Nova's run-time settings",
+    },
+    Need { package: "make", present: || shell::exists("make"), purpose: "`make backup` and `make restore`" },
+    Need { package: "curl", present: || shell::exists("curl"), purpose: "the calls in the README" },
+    Need {
+        package: "git",
+        present: || shell::exists("git"),
+        purpose: "the list of files that `cargo xtask tidy` checks",
     },
 ];
 
@@ -86,4 +93,20 @@ pub(crate) fn postgres_programs() -> Result<PathBuf> {
         .max()
         .map(|(_, programs)| programs)
         .context("no PostgreSQL server is installed under /usr/lib/postgresql")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_programs_that_the_readme_calls_are_installed() {
+        let readme = fs::read_to_string(crate::workspace::root().join("README.md")).unwrap();
+        let calls = |program: &str| readme.lines().any(|line| line.trim_start().starts_with(program));
+        for (program, package) in [("make ", "make"), ("curl ", "curl"), ("psql ", "postgresql-client")] {
+            assert!(calls(program), "the README calls {program}no more");
+            assert!(NEEDS.iter().any(|need| need.package == package), "{package} is not installed");
+        }
+        assert!(NEEDS.iter().any(|need| need.package == "git"), "tidy calls it");
+    }
 }

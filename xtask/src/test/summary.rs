@@ -18,12 +18,14 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Adds the counts of a step; fails where something in it failed or was left out.
+    /// Adds the counts of a step; fails where something in it failed or was left out, and where there was nothing in
+    /// it: a step that finds no tests any more must not pass.
     pub(super) fn add(&mut self, step: Self) -> Result<()> {
         self.passed += step.passed;
         self.failed += step.failed;
         self.skipped += step.skipped;
         match step {
+            Self { passed: 0, failed: 0, skipped: 0 } => bail!("nothing was run"),
             Self { failed: 0, skipped: 0, .. } => Ok(()),
             Self { failed: 0, skipped, .. } => bail!("{skipped} left out"),
             Self { failed, .. } => bail!("{failed} failed"),
@@ -141,5 +143,8 @@ mod tests {
             run("echo 'Summary [ 1s] 2 tests run: 1 passed, 1 failed, 0 skipped'; exit 100").unwrap();
         assert_eq!(counts.to_string(), "1 passed, 1 failed");
         assert!(Counts::default().add(counts).is_err());
+        let nothing = run("echo 'Summary [ 0s] 0 tests run: 0 passed, 0 skipped'").unwrap();
+        assert!(Counts { passed: 9, ..Counts::default() }.add(nothing).is_err());
+        assert!(Counts::default().add(Counts { passed: 1, ..Counts::default() }).is_ok());
     }
 }

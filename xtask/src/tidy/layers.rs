@@ -6,6 +6,10 @@ use anyhow::Result;
 use cargo_metadata::{DependencyKind, Metadata, Package, TargetKind};
 
 use super::Report;
+use crate::{shell, workspace};
+
+/// Nothing below the service may reach one of these, by whatever way. hyper is not among them: clients stand on it too.
+const WEB_FRAMEWORKS: [&str; 7] = ["actix-web", "axum", "poem", "rocket", "salvo", "tide", "warp"];
 
 /// Checks every member of the workspace.
 pub(super) fn check(metadata: &Metadata, report: &mut Report) -> Result<()> {
@@ -21,8 +25,30 @@ pub(super) fn check(metadata: &Metadata, report: &mut Report) -> Result<()> {
             }
         }
         check_manifest(package, report)?;
+        if is_library(package) {
+            for framework in frameworks_in(&tree_of(name)?) {
+                report.problem(format!("{name} depends on {framework}; only the service knows HTTP"));
+            }
+        }
     }
     Ok(())
+}
+
+/// Every package that one is built with, as `NAME vVERSION …` a line.
+fn tree_of(name: &str) -> Result<String> {
+    shell::output(&mut shell::cargo(["tree", "--package", name, "--edges", "normal", "--prefix", "none"]))
+}
+
+/// The web frameworks in such a list.
+fn frameworks_in(tree: &str) -> BTreeSet<&str> {
+    let names = tree.lines().filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| WEB_FRAMEWORKS.contains(name)).collect()
+}
+
+/// Whether the package is one of the library crates that other programs may embed.
+fn is_library(package: &Package) -> bool {
+    let above = package.manifest_path.parent().and_then(|path| path.parent());
+    above.is_some_and(|path| path.as_std_path() == workspace::root().join("crates"))
 }
 
 /// The order of the layers. What is not said here is forbidden.
@@ -49,11 +75,7 @@ fn check_manifest(package: &Package, report: &mut Report) -> Result<()> {
         report.problem(format!("{name} does not take the workspace's lints ([lints] workspace = true)"));
     }
     let has = |kind: TargetKind| package.targets.iter().any(|target| target.kind.contains(&kind));
-    let embeddable = package
-        .manifest_path
-        .parent()
-        .is_some_and(|path| path.parent().is_some_and(|p| p.ends_with("crates")));
-    if embeddable && has(TargetKind::Lib) && !has(TargetKind::Example) {
+    if is_library(package) && has(TargetKind::Lib) && !has(TargetKind::Example) {
         report.problem(format!("{name} has no program under examples/ that shows how to use it"));
     }
     Ok(())
@@ -91,6 +113,14 @@ mod tests {
         check("recovery-tests", "xtask", true, false);
         check("xtask", "recovery-core", false, false);
         check("recovery-server", "xtask", false, false);
+    }
+
+    #[test]
+    fn web_frameworks_are_found_wherever_they_are_in_the_tree() {
+        let tree = "recovery-store v0.1.0 (/src/crates/recovery-store)\nhyper v1.0.0\nactix-web v4.1.0 (*)\n\naxum v0.8.0\n";
+        assert_eq!(frameworks_in(tree).into_iter().collect::<Vec<_>>(), ["actix-web", "axum"]);
+        assert!(frameworks_in("axum-core v0.5.0\nwarpless v1.0.0\n").is_empty());
+        assert!(!frameworks_in(&tree_of("recovery-server").unwrap()).is_empty(), "the service has one");
     }
 
     #[test]
