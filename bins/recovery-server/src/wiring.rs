@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use recovery_backup::BackupSettings;
 use recovery_core::{
-    ErrorCode, Problem,
+    ErrorCode, OperationId, Problem,
     port::{StateError, SystemClock},
 };
 use recovery_process::ProcessRunner;
 use recovery_store::{InvalidRedisUrl, PostgresDatabase, RedisStore, StateDirectory};
+use secrecy::SecretString;
 
 use crate::{
     app::{App, AppSettings, Ports},
@@ -90,6 +91,25 @@ impl App {
                 secret
             }
         };
+        Self::wire(settings, state, admin_secret)
+    }
+
+    /// The parts for one command in this process, which lets nobody in: it needs no secret, and what it only reads it
+    /// leaves without a trace.
+    ///
+    /// # Errors
+    /// Where the settings cannot be used.
+    #[expect(clippy::unused_async, reason = "must be called on a runtime, which only an async caller shows")]
+    pub(crate) async fn build_for_command(settings: &Settings) -> Result<Arc<Self>, StartError> {
+        let nobody_knows_it = SecretString::from(OperationId::new().to_string());
+        Self::wire(settings, Arc::new(StateDirectory::at(&settings.state_dir)), nobody_knows_it)
+    }
+
+    fn wire(
+        settings: &Settings,
+        state: Arc<StateDirectory>,
+        admin_secret: SecretString,
+    ) -> Result<Arc<Self>, StartError> {
         let database = Arc::new(match &settings.database {
             DatabaseSetting::Target(target) => PostgresDatabase::new(Some(target.clone())),
             DatabaseSetting::Unset => PostgresDatabase::new(None),

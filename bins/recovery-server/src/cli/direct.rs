@@ -1,7 +1,7 @@
 //! The commands on the database and the backup directory themselves, with the parts that the service is made of, in
 //! this process and under the locks that a service takes.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use recovery_core::{
@@ -27,13 +27,31 @@ pub(super) struct Direct {
     app: Arc<App>,
     actor: Actor,
     database: DatabaseSetting,
+    backup_dir: PathBuf,
+    state_dir: PathBuf,
 }
 
 impl Direct {
     /// Wires the parts together; nothing is connected yet.
     pub(super) async fn open(settings: &Settings) -> Result<Self, Failure> {
-        let app = App::build(settings).await.map_err(failure::of)?;
-        Ok(Self { app, actor: actor(), database: settings.database.clone() })
+        Ok(Self {
+            app: App::build_for_command(settings).await.map_err(failure::of)?,
+            actor: actor(),
+            database: settings.database.clone(),
+            backup_dir: settings.backup_dir.clone(),
+            state_dir: settings.state_dir.clone(),
+        })
+    }
+
+    /// A directory that is not there has no backups, but the one who asks for them has most likely another one in mind.
+    fn check_directory(&self) -> Result<(), Failure> {
+        if !matches!(self.backup_dir.try_exists(), Ok(false)) {
+            return Ok(());
+        }
+        let detail = format!("The backup directory {} does not exist.", self.backup_dir.display());
+        let hint =
+            "Set BACKUP_DIR to the directory that holds the backups; `nova-recovery backup` creates it.";
+        Err(Problem::new(ErrorCode::StorageUnavailable, detail).hint(hint).into())
     }
 
     /// Why the setting of the database cannot be used, if it cannot: more than the parts, which were told of no
@@ -102,11 +120,13 @@ fn shown<T: DeserializeOwned>(answer: impl Serialize) -> Result<T, Failure> {
 #[async_trait(?Send)]
 impl Backend for Direct {
     async fn backups(&self) -> Result<Vec<Backup>, Failure> {
+        self.check_directory()?;
         let backups = self.app.backups.list().await.map_err(failure::of)?;
         shown(backups.into_iter().map(view::Backup::from).collect::<Vec<_>>())
     }
 
     async fn contents(&self, backup: &BackupName) -> Result<Option<Contents>, Failure> {
+        self.check_directory()?;
         if backup.kind() == BackupKind::Legacy {
             return Ok(None);
         }
@@ -119,6 +139,7 @@ impl Backend for Direct {
     }
 
     async fn delete(&self, backup: &BackupName) -> Result<(), Failure> {
+        self.check_directory()?;
         let started = self.app.start_delete(self.actor.clone(), backup.clone()).await;
         self.audit(OperationKind::DeleteBackup, Some(backup.to_string()), started.as_ref().ok()).await;
         let id = started.map_err(begun)?.id;
@@ -133,11 +154,15 @@ impl Backend for Direct {
 
     async fn restores(&self) -> Result<Vec<Restore>, Failure> {
         self.check_database()?;
+        if !self.state_dir.exists() {
+            self.check_directory()?;
+        }
         let replaced = self.app.backups.replaced().await.map_err(failure::of)?;
         shown(replaced.into_iter().map(view::Replaced::from).collect::<Vec<_>>())
     }
 
     async fn status(&self) -> Result<Status, Failure> {
+        self.check_directory()?;
         let mut status: Status = shown(self.app.status().await)?;
         status.database.name = self.database.target().map(|target| target.database.to_string());
         if let Err(failure) = self.check_database() {
@@ -147,6 +172,9 @@ impl Backend for Direct {
     }
 
     async fn begin(&self, task: &Task) -> Result<OperationId, Failure> {
+        if matches!(task, Task::Verify(..) | Task::Restore(_)) {
+            self.check_directory()?;
+        }
         if task.kind() != OperationKind::Verify {
             self.check_database()?;
             self.clear_up().await?;

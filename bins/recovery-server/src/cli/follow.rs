@@ -52,7 +52,8 @@ impl Interrupts for Signals {
     }
 }
 
-/// Begins something and follows it to its end. Returns the operation where it succeeded.
+/// Begins something and follows it to its end. Returns the operation where it succeeded. Beginning may take long, as
+/// where a database does not answer: an interrupt ends it at once.
 ///
 /// # Errors
 /// It could not be begun, did not succeed, or was left.
@@ -62,7 +63,10 @@ pub(super) async fn carry_out(
     interrupts: &mut dyn Interrupts,
     output: &mut Output,
 ) -> Result<Operation, Failure> {
-    let id = backend.begin(task).await?;
+    let id = tokio::select! {
+        begun = backend.begin(task) => begun?,
+        () = interrupts.next() => return Err(not_begun()),
+    };
     let mut view = ProgressView::new(output);
     let ended = to_the_end(backend, id, interrupts, &mut view, output).await;
     view.end();
@@ -108,6 +112,11 @@ async fn to_the_end(
     }
 }
 
+fn not_begun() -> Failure {
+    let detail = "Interrupted before it was known that the operation had begun.";
+    Failure::from(Problem::new(ErrorCode::Cancelled, detail)).hint("Look at `nova-recovery status`.")
+}
+
 fn left(id: OperationId) -> Failure {
     let detail = "Left before the operation had ended.";
     Failure::from(Problem::new(ErrorCode::Cancelled, detail).operation(id)).hint(
@@ -148,6 +157,7 @@ mod tests {
     /// once it is asked to.
     struct Scripted {
         answers: RefCell<Vec<Result<Operation, Failure>>>,
+        may_begin: bool,
         may_cancel: bool,
         cancelled: Cell<u32>,
     }
@@ -160,7 +170,12 @@ mod tests {
 
     fn scripted(mut answers: Vec<Result<Operation, Failure>>) -> Scripted {
         answers.reverse();
-        Scripted { answers: RefCell::new(answers), may_cancel: true, cancelled: Cell::new(0) }
+        Scripted {
+            answers: RefCell::new(answers),
+            may_begin: true,
+            may_cancel: true,
+            cancelled: Cell::new(0),
+        }
     }
 
     #[async_trait(?Send)]
@@ -181,6 +196,9 @@ mod tests {
             unreachable!()
         }
         async fn begin(&self, _: &Task) -> Result<OperationId, Failure> {
+            if !self.may_begin {
+                std::future::pending::<()>().await;
+            }
             Ok(OperationId::new())
         }
         async fn operation(&self, _: OperationId) -> Result<Operation, Failure> {
@@ -242,6 +260,14 @@ mod tests {
         let backend = scripted(Vec::new());
         assert_eq!(follow(&backend, 1).await, Err(Status::Cancelled));
         assert_eq!(backend.cancelled.get(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_interrupt_ends_what_does_not_begin() {
+        let backend = Scripted { may_begin: false, ..scripted(Vec::new()) };
+        let ended = tokio::time::timeout(Duration::from_secs(60), follow(&backend, 1)).await;
+        assert_eq!(ended.unwrap(), Err(Status::Cancelled));
+        assert_eq!(backend.cancelled.get(), 0);
     }
 
     #[tokio::test(start_paused = true)]
