@@ -203,3 +203,47 @@ impl Backend for Direct {
 fn begun(failure: operations::Failure) -> Failure {
     failure.log().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{ffi::OsString, path::Path};
+
+    use recovery_core::VerifyLevel;
+
+    use super::*;
+    use crate::cli::failure::Status as Exit;
+
+    async fn direct(backup_dir: &Path) -> Direct {
+        let directory = OsString::from(backup_dir);
+        let loaded = Settings::from_lookup(|name| (name == "BACKUP_DIR").then(|| directory.clone()));
+        Direct::open(&loaded.unwrap().settings).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_missing_backup_directory_is_named_and_not_created() {
+        let above = tempfile::tempdir().unwrap();
+        let missing = above.path().join("typo");
+        let direct = direct(&missing).await;
+        let verify =
+            Task::Verify("nova-backup-2026-01-01_00-00-00.tar".parse().unwrap(), VerifyLevel::Hashes);
+        let failures = [
+            direct.backups().await.map(drop).unwrap_err(),
+            direct.status().await.map(drop).unwrap_err(),
+            direct.begin(&verify).await.map(drop).unwrap_err(),
+        ];
+        for failure in failures {
+            assert_eq!(failure.status, Exit::Unavailable);
+            assert!(failure.problem.detail.contains(missing.to_str().unwrap()), "{}", failure.problem.detail);
+        }
+        assert!(!missing.exists());
+    }
+
+    #[tokio::test]
+    async fn reading_writes_nothing() {
+        let empty = tempfile::tempdir().unwrap();
+        let direct = direct(empty.path()).await;
+        assert!(direct.backups().await.unwrap().is_empty());
+        assert!(!direct.status().await.unwrap().database.connected);
+        assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0);
+    }
+}
