@@ -17,6 +17,13 @@ async fn exit_statuses_tell_what_happened() {
     check(&world, &["--help"], 0);
     check(&world, &["no-such-command"], 2);
     check(&world, &["restore"], 2);
+    for command in [&["backups"][..], &["status"], &["verify", "nova-backup-2026-01-01_00-00-00.tar"]] {
+        let error = check(&world, command, 6);
+        assert!(error.contains(world.backups().to_str().unwrap()), "{error}");
+    }
+    assert!(!world.backups().exists(), "only a backup creates it");
+    std::fs::create_dir(world.backups()).unwrap();
+    check(&world, &["backups"], 0);
     check(&world, &["verify", "nova-backup-2026-01-01_00-00-00.tar"], 3);
     check(&world, &["verify", "../../etc/passwd"], 2);
     check(&world, &["rollback", "--yes"], 3);
