@@ -37,7 +37,7 @@ async fn a_damaged_archive_is_refused_and_reported() {
         assert_eq!(report["problems"].as_array().unwrap().len(), 1, "{report}");
     }
     assert_eq!(world.databases(), ["nova"]);
-    assert_eq!(world.files(), [name.clone()]);
+    assert_eq!(world.files(), std::slice::from_ref(&name));
     assert_eq!(world.run(&["verify", &name]).status.code(), Some(5));
     assert_eq!(world.run(&["restore", &name, "--yes"]).status.code(), Some(5));
 
