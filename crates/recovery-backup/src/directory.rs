@@ -3,35 +3,46 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt, chown},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
     path::Path,
 };
 
 /// Opens a file to be locked; `None` on a file system that can only be read. Nothing can be changed there, so nobody
 /// need be kept away; its backups can still be restored, under the lock of the database.
 pub(crate) fn open_lock_file(path: &Path) -> io::Result<Option<File>> {
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    match OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path) {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600).custom_flags(nofollow());
+    let opened = match options.clone().create_new(true).open(path) {
         Ok(file) => {
-            give_to_owner(path, directory);
-            Ok(Some(file))
+            give_to_owner(&file, path.parent().unwrap_or(Path::new("/")));
+            Ok(file)
         }
-        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path),
         Err(error) => Err(error),
+    };
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(None),
+        opened => opened.map(Some),
     }
 }
 
+/// The flag that makes opening a symbolic link an error.
+pub(crate) fn nofollow() -> i32 {
+    i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0)
+}
+
 /// Lets what root writes belong to the directory's owner: an operator's `sudo nova-recovery backup` must not leave
-/// files that the service, which runs as somebody else, can neither read nor lock.
-pub(crate) fn give_to_owner(path: &Path, directory: &Path) {
+/// files that the service, which runs as somebody else, can neither read nor lock. Only for a file that was just made:
+/// one that was there, or a link to it, may have been put there to be given away.
+pub(crate) fn give_to_owner(file: &File, directory: &Path) {
     if !rustix::process::geteuid().is_root() {
         return;
     }
     let given = fs::metadata(directory).and_then(|owner| match owner.uid() {
         0 => Ok(()),
-        uid => chown(path, Some(uid), Some(owner.gid())),
+        uid => fchown(file, Some(uid), Some(owner.gid())),
     });
     if let Err(error) = given {
-        tracing::warn!(path = %path.display(), %error, "cannot give a file to the owner of its directory");
+        tracing::warn!(directory = %directory.display(), %error, "cannot give a file to the owner of its directory");
     }
 }

@@ -76,7 +76,7 @@ fn archive() -> (tempfile::TempDir, PathBuf) {
         manifest.members.push(Member { path, size: contents.len() as u64, sha256: String::new() });
     }
     let target = directory.path().join("archive.tar");
-    write_archive(&target, directory.path(), &mut manifest, &Meter::default()).unwrap();
+    write_archive(&target, directory.path(), directory.path(), &mut manifest, &Meter::default()).unwrap();
     (directory, target)
 }
 
@@ -285,6 +285,7 @@ fn a_dump_file_that_changes_while_it_is_packed_is_found() {
     let mut manifest = manifest();
     manifest.members.push(Member { path: "database/toc.dat".into(), size: 5, sha256: String::new() });
     let target = directory.path().join("archive.tar");
-    let written = write_archive(&target, directory.path(), &mut manifest, &Meter::default());
+    let written =
+        write_archive(&target, directory.path(), directory.path(), &mut manifest, &Meter::default());
     assert!(matches!(written, Err(WriteError::Changed(path)) if path == "database/toc.dat"));
 }

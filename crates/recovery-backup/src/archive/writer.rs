@@ -10,7 +10,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::{BLOCK, CHUNK, SUMS, ZEROS, header, hex, padding, sums};
-use crate::{Manifest, work::Meter};
+use crate::{Manifest, directory::give_to_owner, work::Meter};
 
 /// An archive could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +28,10 @@ pub(crate) enum WriteError {
 
 /// Writes the archive and fills in the checksums of the manifest's members, whose paths and sizes are given. Each
 /// member is read from below `source` and removed once it is packed, so that the disk never holds the dump twice. The
-/// file is on disk when this returns.
+/// file is on disk when this returns, and belongs to whom the directory `owner` belongs.
 pub(crate) fn write_archive(
     target: &Path,
+    owner: &Path,
     source: &Path,
     manifest: &mut Manifest,
     meter: &Meter,
@@ -41,6 +42,7 @@ pub(crate) fn write_archive(
     }
     let manifest_size = encode(manifest)?.len() as u64;
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(target)?;
+    give_to_owner(&file, owner);
     let mut out = BufWriter::with_capacity(CHUNK, file);
     out.write_all(&header(Manifest::MEMBER, manifest_size, manifest.created_at)?)?;
     out.seek(SeekFrom::Current(signed(manifest_size + padding(manifest_size))?))?;

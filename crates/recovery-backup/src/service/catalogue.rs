@@ -15,6 +15,7 @@ use super::{BackupService, DirectoryLock};
 use crate::{
     BackupError, Manifest,
     archive::{Flaw, read_manifest},
+    directory::nofollow,
     records::{CheckRecord, Checks, FileStamp},
     work::blocking,
 };
@@ -263,8 +264,4 @@ pub(super) fn sync_directory(directory: &Path) -> Result<(), BackupError> {
     File::open(directory)
         .and_then(|directory| directory.sync_all())
         .map_err(BackupError::storage("sync the directory", directory))
-}
-
-fn nofollow() -> i32 {
-    i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0)
 }

@@ -22,7 +22,6 @@ use super::{
 use crate::{
     BackupError, Manifest, Member,
     archive::{ArchiveReader, DATABASE, WriteError, write_archive},
-    directory::give_to_owner,
     records::{CheckRecord, FileStamp},
     space,
     tools::{DumpRequest, Tools},
@@ -149,9 +148,10 @@ impl BackupService {
     ) -> Result<PathBuf, BackupError> {
         let archive = work.path().join("archive.tar");
         let (target, source) = (archive.clone(), work.path().to_owned());
+        let directory = self.settings.directory.clone();
         let total = manifest.members.iter().map(|member| member.size).sum();
         let written = watched(context, "archiving", Some(total), move |meter| {
-            write_archive(&target, &source, &mut manifest, meter)
+            write_archive(&target, &directory, &source, &mut manifest, meter)
         });
         match written.await? {
             Ok(()) => Ok(archive),
@@ -189,7 +189,6 @@ impl BackupService {
     async fn publish(&self, archive: PathBuf, name: &BackupName) -> Result<FileStamp, BackupError> {
         let (target, directory) = (self.path(name), self.settings.directory.clone());
         blocking(move || {
-            give_to_owner(&archive, &directory);
             fs::rename(&archive, &target).map_err(BackupError::storage("publish the archive", &target))?;
             sync_directory(&directory)?;
             let data = fs::metadata(&target).map_err(BackupError::storage("look at the archive", &target))?;

@@ -244,3 +244,19 @@ async fn a_full_disk_can_be_freed_by_deleting_a_backup() {
     backups.delete(&lock, &name).await.unwrap();
     assert!(backups.list().await.unwrap().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_root_makes_belongs_to_the_owner_of_the_directory_and_links_are_not_followed() {
+    use std::os::unix::fs::{MetadataExt, chown, symlink};
+    let fixture = Fixture::small();
+    chown(fixture.directory.path(), Some(65534), Some(65534)).unwrap();
+    let name = fixture.create().await.filename;
+    for file in [fixture.path(&name), fixture.directory.path().join(".lock")] {
+        assert_eq!(fs::metadata(&file).unwrap().uid(), 65534, "{}", file.display());
+    }
+    let precious = tempfile::NamedTempFile::new().unwrap();
+    fs::remove_file(fixture.directory.path().join(".lock")).unwrap();
+    symlink(precious.path(), fixture.directory.path().join(".lock")).unwrap();
+    assert_eq!(problem(create_with(&fixture.backups).await).code, ErrorCode::StorageUnavailable);
+    assert_eq!(fs::metadata(precious.path()).unwrap().uid(), 0);
+}
