@@ -146,6 +146,7 @@ impl App {
             loop {
                 interval.tick().await;
                 app.dependencies.ask().await;
+                app.auth.refresh().await;
             }
         });
         let app = Arc::clone(self);

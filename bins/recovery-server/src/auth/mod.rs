@@ -152,6 +152,12 @@ impl Auth {
         self.ambience.lists_origin(origin)
     }
 
+    /// Asks for the admin secret and the key of tokens where it is time to: what was never asked for is not known once
+    /// Redis or the database is away.
+    pub(crate) async fn refresh(&self) {
+        tokio::join!(self.secret.refresh(), self.tokens.refresh());
+    }
+
     /// Lets an admin in, or says why not. For [`Access::Open`] there is nothing to decide: it is for the routes that
     /// demand something.
     ///

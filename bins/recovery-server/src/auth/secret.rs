@@ -16,6 +16,8 @@ const KEY: &str = "nova:config:auth.admin_secret";
 
 /// How long an answer of Redis is good for.
 const MAX_AGE: Duration = Duration::from_secs(30);
+/// How old an answer becomes before the background asks again.
+const REFRESH: Duration = Duration::from_secs(20);
 /// How long Redis is left alone after it did not answer.
 const PAUSE: Duration = Duration::from_secs(5);
 /// How often Redis is asked again because of a secret that does not match.
@@ -71,6 +73,11 @@ impl AdminSecret {
     /// The secret, asked for again unless that was done a moment ago.
     pub(super) async fn reread(&self) -> Current {
         self.not_older_than(REREAD).await
+    }
+
+    /// Asks for the secret ahead of its time, so that a change is known even if Redis dies before anybody signs in.
+    pub(super) async fn refresh(&self) {
+        self.not_older_than(REFRESH).await;
     }
 
     pub(super) async fn generation(&self) -> u64 {

@@ -64,6 +64,12 @@ impl Tokens {
         check(token, key.expose_secret().as_bytes(), now)
     }
 
+    /// Asks for the key where it is time to, before a token arrives that needs it.
+    pub(super) async fn refresh(&self) {
+        // Where it is not known, there is nothing to say before somebody shows a token.
+        let _ = self.key().await;
+    }
+
     /// The key, at most five minutes old while the database answers; else the last one known, so that a signed-in
     /// admin gets in while it does not.
     async fn key(&self) -> Result<SecretString, TokenError> {
@@ -76,10 +82,13 @@ impl Tokens {
             let good_for = match answer {
                 Ok(Ok(Ok(value))) => {
                     state.answered = true;
-                    state.key = match value {
-                        Some(Value::String(key)) if !key.is_empty() => Some(key.into()),
-                        _ => None,
-                    };
+                    // Where the row or its table is gone, as in a database that is being replaced, the last key goes
+                    // on: admins must get in to mend that.
+                    if let Some(Value::String(key)) = value
+                        && !key.is_empty()
+                    {
+                        state.key = Some(key.into());
+                    }
                     MAX_AGE
                 }
                 Ok(Ok(Err(_)) | Err(_)) | Err(_) => PAUSE,

@@ -138,7 +138,7 @@ impl Operations {
     ///
     /// # Errors
     /// Where the service stops, or the journal cannot be written: what is not in the journal could not be cleared up
-    /// after a crash, so it is not begun.
+    /// after a crash, so it is not begun, unless it is of a kind that leaves nothing to clear up.
     pub async fn start<W, F>(&self, new: NewOperation, work: W) -> Result<Operation, Failure>
     where
         W: FnOnce(Arc<dyn OperationContext>) -> F + Send + 'static,
@@ -343,10 +343,16 @@ impl Inner {
             .journal
             .append(JournalEntry { at: operation.started_at, operation: operation.id, event })
             .await;
+        // Verifying and deleting leave nothing to clear up, and a full or read-only disk must not keep anybody from
+        // checking backups or making room.
+        let needs_no_journal = matches!(operation.kind, OperationKind::Verify | OperationKind::DeleteBackup);
         if let Err(error) = written {
-            self.table().entries.remove(&operation.id);
-            self.running.send_modify(|running| *running -= 1);
-            return Err(error.into());
+            if !needs_no_journal {
+                self.table().entries.remove(&operation.id);
+                self.running.send_modify(|running| *running -= 1);
+                return Err(error.into());
+            }
+            tracing::warn!("it goes on without the journal: {}", super::failure::chain(&error));
         }
         tracing::info!(actor = %operation.actor, target = operation.target.as_deref(), "begun");
         self.events.publish(Happening::Operation(Arc::clone(operation)));

@@ -1,9 +1,11 @@
 //! Health, overview and the description of the interface.
 
+use std::sync::OnceLock;
+
 use actix_web::{
     HttpResponse,
     http::header::ContentType,
-    web::{Data, Json},
+    web::{Bytes, Data, Json},
 };
 
 use crate::{
@@ -37,5 +39,7 @@ pub(crate) async fn status(app: Data<App>) -> Json<Status> {
 #[utoipa::path(get, path = "/api/v1/recovery/openapi.json", tag = "health",
     responses((status = 200, description = "The OpenAPI document", content_type = "application/json")))]
 pub(crate) async fn openapi() -> HttpResponse {
-    HttpResponse::Ok().content_type(ContentType::json()).body(crate::http::openapi_json())
+    static DOCUMENT: OnceLock<Bytes> = OnceLock::new();
+    let document = DOCUMENT.get_or_init(|| crate::http::openapi_json().into());
+    HttpResponse::Ok().content_type(ContentType::json()).body(document.clone())
 }
