@@ -187,8 +187,8 @@ impl App {
     pub async fn clear_up(&self) -> Result<Vec<String>, BackupError> {
         let lock = self.backups.lock(OperationKind::CleanUp, OperationId::new(), &Actor::service()).await?;
         // Under the lock nothing else works on the database, so what is open in the journal was cut off.
-        let unfinished = self.operations.load().await?;
-        let done = self.backups.reconcile(&lock, &unfinished).await?;
+        self.operations.load().await?;
+        let done = self.backups.reconcile(&lock).await?;
         self.operations.settle(&done).await?;
         Ok(done)
     }

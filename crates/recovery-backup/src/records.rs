@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, fs::File, os::unix::fs::MetadataExt, path::Path
 
 use recovery_core::{
     BackupName, Verification, VerifyLevel,
-    port::{DocumentStore, StateError},
+    database::DatabaseName,
+    port::{DocumentStore, StateError, Swap},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use time::OffsetDateTime;
@@ -13,6 +14,7 @@ use crate::{BackupError, ReplacedDatabase, directory::open_lock_file, work::bloc
 
 const VERIFICATIONS: &str = "verifications.json";
 const REPLACED: &str = "replaced.json";
+const PENDING_SWAP: &str = "swap.json";
 
 /// What the last check of a backup found, and of which file: another file of the same name was never checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +46,15 @@ impl From<&std::fs::Metadata> for FileStamp {
     }
 }
 
-/// The two documents, each changed by one writer at a time.
+/// The names of a swap that was begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PendingSwap {
+    pub live: DatabaseName,
+    pub incoming: DatabaseName,
+    pub retired: DatabaseName,
+}
+
+/// The documents, each changed by one writer at a time.
 pub(crate) struct Records {
     documents: Arc<dyn DocumentStore>,
     lock_file: PathBuf,
@@ -71,7 +81,7 @@ impl Records {
         change: impl FnOnce(&mut Checks) + Send,
     ) -> Result<(), BackupError> {
         let _guard = self.guard().await?;
-        let mut checks = self.checks().await;
+        let mut checks: Checks = self.read_to_change(VERIFICATIONS).await?;
         change(&mut checks);
         self.write(VERIFICATIONS, &checks).await
     }
@@ -91,9 +101,29 @@ impl Records {
         change: impl FnOnce(&mut Vec<ReplacedDatabase>) + Send,
     ) -> Result<(), BackupError> {
         let _guard = self.guard().await?;
-        let mut replaced = self.replaced().await;
+        let mut replaced: Vec<ReplacedDatabase> = self.read_to_change(REPLACED).await?;
         change(&mut replaced);
         self.write(REPLACED, &replaced).await
+    }
+
+    /// A swap that was begun, and of which it is not known that it has left every database open to sessions.
+    pub(crate) async fn pending_swap(&self) -> Option<PendingSwap> {
+        self.read(PENDING_SWAP).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "it cannot be read whether a swap was cut off");
+            None
+        })
+    }
+
+    /// Notes that a swap begins, or that it is over.
+    pub(crate) async fn set_pending_swap(&self, swap: Option<&Swap>) -> Result<(), BackupError> {
+        match swap {
+            Some(Swap { live, incoming, retired }) => {
+                let swap =
+                    PendingSwap { live: live.clone(), incoming: incoming.clone(), retired: retired.clone() };
+                self.write(PENDING_SWAP, &swap).await
+            }
+            None => Ok(self.documents.remove(PENDING_SWAP).await?),
+        }
     }
 
     /// Forgets the check of a backup that is deleted.
@@ -122,6 +152,18 @@ impl Records {
         let Some(bytes) = self.documents.get(name).await? else { return Ok(T::default()) };
         serde_json::from_slice(&bytes)
             .map_err(|error| StateError::Format { what: name.to_owned(), why: error.to_string() })
+    }
+
+    /// Reads a document that is about to be replaced: one that cannot be read just now must not be written over, one
+    /// that makes no sense may be.
+    async fn read_to_change<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, StateError> {
+        match self.read(name).await {
+            Err(error @ StateError::Format { .. }) => {
+                tracing::warn!(%error, "it is begun anew");
+                Ok(T::default())
+            }
+            read_or_failed => read_or_failed,
+        }
     }
 
     async fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<(), BackupError> {

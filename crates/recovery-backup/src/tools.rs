@@ -93,7 +93,7 @@ impl Tools {
 
     /// Loads a dump into a database, stopping at the first error.
     pub(crate) fn load(&self, request: &LoadRequest<'_>) -> Command {
-        let options = [
+        let mut options = vec![
             // Nothing is lost if the server dies: the database is only used once the swap, which is synchronous and
             // comes later in the same log, has been written.
             "synchronous_commit=off".to_owned(),
@@ -105,6 +105,10 @@ impl Tools {
             "idle_in_transaction_session_timeout=0".to_owned(),
             "default_transaction_read_only=off".to_owned(),
         ];
+        if self.version.major() >= 14 {
+            // A worker waits while another builds a long index.
+            options.push("idle_session_timeout=0".to_owned());
+        }
         let options: Vec<String> = options.iter().map(|option| format!("-c {option}")).collect();
         connection(base(&self.directory.join("pg_restore")), request.target, request.application_name)
             .env("PGOPTIONS", options.join(" "))
@@ -122,9 +126,9 @@ impl Tools {
         base(&self.directory.join("pg_restore"))
             .arg("--format=directory")
             .arg("--list")
+            .arg("--file=/dev/null")
             .arg(directory)
             .timeout(Duration::from_secs(300))
-            .stdout_limit(256 * 1024 * 1024)
     }
 }
 
@@ -223,7 +227,12 @@ fn describe(found: &[Tools]) -> String {
 fn first_error_line(tool: &str, stderr: &str) -> Option<String> {
     let prefix = format!("{tool}: error: ");
     let line = stderr.lines().find_map(|line| line.strip_prefix(&prefix))?;
-    Some(line.chars().take(300).collect())
+    // Every second part stands in quotes; one that is a path of this machine is nobody's business outside.
+    let parts = line.split('"').enumerate().map(|(index, part)| match part {
+        path if index % 2 == 1 && path.starts_with('/') => "…",
+        part => part,
+    });
+    Some(parts.collect::<Vec<_>>().join("\"").chars().take(300).collect())
 }
 
 #[cfg(test)]
@@ -268,6 +277,9 @@ mod tests {
             "COPY failed for table \"users\": ERROR:  no"
         );
         assert_eq!(first_error_line("pg_restore", "Segmentation fault"), None);
+        let stderr = "pg_dump: error: could not open output file \"/backups/.partial-1/x\" of \"t\": No space left on device";
+        let line = "could not open output file \"…\" of \"t\": No space left on device";
+        assert_eq!(first_error_line("pg_dump", stderr).unwrap(), line);
         assert_eq!(
             first_error_line("pg_dump", &format!("pg_dump: error: {}", "é".repeat(900)))
                 .unwrap()

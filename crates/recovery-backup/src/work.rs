@@ -148,18 +148,23 @@ impl WorkDirectory {
 
     /// Removes those that operations of the past have left. The caller holds the lock of the directory.
     pub(crate) fn sweep(directory: &Path) -> Result<Vec<String>, BackupError> {
-        fn failed(path: &Path) -> impl FnOnce(io::Error) -> BackupError {
-            BackupError::storage("remove a leftover", path)
-        }
+        let failed = || BackupError::storage("look for leftovers", directory);
         let mut swept = Vec::new();
-        for entry in fs::read_dir(directory).map_err(failed(directory))? {
-            let path = entry.map_err(failed(directory))?.path();
+        for entry in fs::read_dir(directory).map_err(failed())? {
+            let path = entry.map_err(failed())?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name.starts_with(Self::PREFIX) {
-                let is_directory = fs::symlink_metadata(&path).is_ok_and(|data| data.is_dir());
-                if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }
-                    .map_err(failed(&path))?;
-                swept.push(name);
+            if !name.starts_with(Self::PREFIX) {
+                continue;
+            }
+            let is_directory = fs::symlink_metadata(&path).is_ok_and(|data| data.is_dir());
+            let removed = if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            match removed {
+                Ok(()) => swept.push(name),
+                Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                    return Err(failed()(error));
+                }
+                // What somebody else left takes room, but must not stand in the way of the next backup.
+                Err(error) => tracing::warn!(path = %path.display(), %error, "cannot remove a leftover"),
             }
         }
         Ok(swept)

@@ -36,17 +36,10 @@ pub(super) struct ManifestCache(Mutex<HashMap<BackupName, (FileStamp, Summary)>>
 /// What a list shows of a manifest.
 #[derive(Clone)]
 enum Summary {
-    Readable {
-        renamed_from: Option<BackupName>,
-        kind: BackupKind,
-        created_at: time::OffsetDateTime,
-        database: String,
-        server_version: String,
-    },
+    Readable { renamed_from: Option<BackupName>, kind: BackupKind, database: String, server_version: String },
     Legacy,
-    Unreadable {
-        why: String,
-    },
+    Unreadable { why: String },
+    Unavailable,
 }
 
 impl BackupService {
@@ -160,8 +153,8 @@ fn info(
         server_version: None,
     };
     match cache.summary(path, name, stamp) {
-        Summary::Readable { renamed_from, kind, created_at, database, server_version } => {
-            (info.kind, info.created_at) = (kind, created_at);
+        Summary::Readable { renamed_from, kind, database, server_version } => {
+            info.kind = kind;
             (info.database, info.server_version) = (Some(database), Some(server_version));
             if let Some(original) = renamed_from {
                 info.verification = Verification::Failed;
@@ -169,6 +162,10 @@ fn info(
             }
         }
         Summary::Legacy => {}
+        Summary::Unavailable => {
+            info.verification = Verification::Unverified;
+            info.problems = vec!["the file cannot be read".to_owned()];
+        }
         Summary::Unreadable { why } => {
             info.verification = Verification::Failed;
             info.problems = vec![why];
@@ -186,7 +183,10 @@ impl ManifestCache {
             return summary.clone();
         }
         let summary = read_summary(path, name);
-        cache.insert(name.clone(), (stamp, summary.clone()));
+        // A file that cannot be read now may be readable in a moment, without having changed.
+        if !matches!(summary, Summary::Unavailable) {
+            cache.insert(name.clone(), (stamp, summary.clone()));
+        }
         summary
     }
 
@@ -204,13 +204,12 @@ fn read_summary(path: &Path, name: &BackupName) -> Summary {
         Ok(manifest) => Summary::Readable {
             renamed_from: (manifest.filename != *name).then_some(manifest.filename),
             kind: manifest.kind,
-            created_at: manifest.created_at,
             database: manifest.database.to_string(),
             server_version: manifest.server_version.to_string(),
         },
         Err(Flaw::Io(error)) => {
             tracing::warn!(path = %path.display(), %error, "a backup cannot be read");
-            Summary::Unreadable { why: "the file cannot be read".to_owned() }
+            Summary::Unavailable
         }
         Err(flaw) => Summary::Unreadable { why: flaw.to_string() },
     }

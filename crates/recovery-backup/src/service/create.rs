@@ -86,7 +86,9 @@ impl BackupService {
         context.seal()?;
         context.report(Progress::phase("publishing"));
         let stamp = self.publish(archive, &filename).await?;
-        context.record("published", json!({ "filename": &filename })).await?;
+        context.record("published", json!({ "filename": &filename })).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the journal does not say that the backup was published");
+        });
         let at = self.clock.now();
         self.records
             .update_checks(|checks| {
@@ -209,16 +211,18 @@ impl BackupService {
         .await
     }
 
-    /// How many bytes the dump will have, going by the newest backup of this database.
+    /// How many bytes the dump will have, going by the newest backup of this database that was found good. Never more
+    /// than twice its file: what a manifest says must not be able to stop backups.
     async fn expected_dump_size(&self) -> Option<u64> {
-        let newest = self.list().await.ok()?.into_iter().find(|backup| backup.kind != BackupKind::Legacy)?;
-        let manifest = self.manifest(&newest.filename).await.ok()?;
-        let dumped: u64 = manifest.members.iter().map(|member| member.size).sum();
         let live = &self.database.target().ok()?.database;
+        let newest = self.list().await.ok()?.into_iter().find(|backup| {
+            backup.verification == Verification::Verified && backup.database.as_deref() == Some(live.as_str())
+        })?;
+        let before = self.manifest(&newest.filename).await.ok()?.database_size_bytes.max(1);
         let now =
             self.database.databases().await.ok()?.into_iter().find(|entry| entry.name == *live)?.size_bytes?;
-        let scaled = u128::from(dumped) * u128::from(now) / u128::from(manifest.database_size_bytes.max(1));
-        u64::try_from(scaled).ok()
+        let scaled = u128::from(newest.size_bytes) * u128::from(now) / u128::from(before);
+        u64::try_from(scaled).ok().map(|scaled| scaled.min(newest.size_bytes.saturating_mul(2)))
     }
 }
 

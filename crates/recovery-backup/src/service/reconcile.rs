@@ -1,37 +1,22 @@
 //! Clearing up after operations that were cut off.
 
-use recovery_core::{
-    database::DatabaseName,
-    port::{JournalEntry, JournalEvent},
-};
-use serde::Deserialize;
+use recovery_core::database::DatabaseName;
 
 use super::{BackupService, ExclusiveLock};
 use crate::{
     BackupError,
+    records::PendingSwap,
     work::{WorkDirectory, blocking},
 };
 
-/// The facts of a journalled `swapping` step.
-#[derive(Deserialize)]
-struct SwapStep {
-    live: DatabaseName,
-    incoming: DatabaseName,
-    retired: DatabaseName,
-}
-
 impl BackupService {
     /// Clears up what operations that were cut off have left: partial archives, scratch databases, databases that a
-    /// swap had closed to sessions. Returns what it found and did, in words. `unfinished` are the journal entries of
-    /// operations that began and did not end.
-    pub async fn reconcile(
-        &self,
-        _lock: &ExclusiveLock,
-        unfinished: &[JournalEntry],
-    ) -> Result<Vec<String>, BackupError> {
+    /// swap had closed to sessions. Returns what it found and did, in words.
+    pub async fn reconcile(&self, _lock: &ExclusiveLock) -> Result<Vec<String>, BackupError> {
         let mut done = Vec::new();
-        for step in unfinished.iter().filter_map(swap_step) {
-            done.push(self.finish_swap(&step).await?);
+        if let Some(swap) = self.records.pending_swap().await {
+            done.push(self.finish_swap(&swap).await?);
+            self.records.set_pending_swap(None).await?;
         }
         let live = self.database.target()?.database.clone();
         for scratch in self.sweep_scratch_databases(&live).await? {
@@ -45,7 +30,7 @@ impl BackupService {
     }
 
     /// A swap is one transaction, so it was done or was not; but the databases may still be closed to sessions.
-    async fn finish_swap(&self, step: &SwapStep) -> Result<String, BackupError> {
+    async fn finish_swap(&self, step: &PendingSwap) -> Result<String, BackupError> {
         let databases = self.database.databases().await?;
         let entry = |name: &DatabaseName| databases.iter().find(|entry| entry.name == *name);
         for name in [&step.live, &step.retired, &step.incoming] {
@@ -61,14 +46,5 @@ impl BackupService {
         } else {
             format!("the swap had not been done: {} is the database that it was", step.live)
         })
-    }
-}
-
-fn swap_step(entry: &JournalEntry) -> Option<SwapStep> {
-    match &entry.event {
-        JournalEvent::Step { step, facts } if step == "swapping" => {
-            serde_json::from_value(facts.clone()).ok()
-        }
-        _ => None,
     }
 }

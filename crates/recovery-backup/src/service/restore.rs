@@ -1,7 +1,10 @@
 //! Restoring: load into a scratch database, compare, swap names. Until the swap the live database serves, and a
 //! failure drops the scratch database and nothing else.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use recovery_core::{
     BackupKind, BackupName, OperationId, Progress,
@@ -21,6 +24,8 @@ use crate::{
 
 /// How long undoing may take when PostgreSQL answers slowly or not at all.
 const UNDO: Duration = Duration::from_secs(60);
+/// How long the restored database may take to answer among all the clients that come back.
+const PROBE: Duration = Duration::from_secs(10);
 
 impl BackupService {
     /// Replaces the database by the contents of a backup. The one that was there is kept under another name for a
@@ -71,7 +76,10 @@ impl BackupService {
             replaced_database: swapped.replaced.map(|replaced| replaced.replaced_database),
             tables: manifest.rows.tables.len() as u64,
             rows: manifest.rows.tables.values().sum(),
-            warnings: role_warnings(&created_roles),
+            warnings: role_warnings(&created_roles)
+                .into_iter()
+                .chain(silence_warning(swapped.answers))
+                .collect(),
             created_roles,
         })
     }
@@ -218,6 +226,7 @@ impl BackupService {
         if let Some(replaced) = replaced.clone() {
             self.records.update_replaced(move |list| list.push(replaced)).await?;
         }
+        self.database.probe(incoming).await?;
         lock.still_held().await?;
         context.seal()?;
         context.report(Progress::phase("swapping"));
@@ -228,19 +237,43 @@ impl BackupService {
                 json!({ "live": &swap.live, "incoming": &swap.incoming, "retired": &swap.retired }),
             )
             .await?;
-        self.database.swap(&swap).await?;
-        if let Err(error) = self.database.probe(&live).await {
-            tracing::error!(%error, "the restored database does not answer; swapping back");
-            if replaced.is_some() {
-                let back = Swap { live, incoming: swap.retired, retired: swap.incoming };
-                self.database.swap(&back).await?;
-            }
-            return Err(error.into());
-        }
+        self.records.set_pending_swap(Some(&swap)).await?;
+        let swapped = self.database.swap(&swap).await;
+        self.forget_pending_swap().await;
+        swapped?;
         context.record("swapped", json!({})).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the journal does not say that the swap was done");
         });
-        Ok(Swapped { at, replaced })
+        Ok(Swapped { at, replaced, answers: self.answers(&live).await })
+    }
+
+    /// Forgets a swap that is over, unless it has left a database closed to sessions: then the next start opens it.
+    async fn forget_pending_swap(&self) {
+        let open = self.database.databases().await.is_ok_and(|databases| {
+            let live = self.database.target().map(|target| &target.database);
+            databases
+                .iter()
+                .all(|entry| entry.accepts_sessions || live.as_ref().is_ok_and(|live| entry.name != **live))
+        });
+        if open && let Err(error) = self.records.set_pending_swap(None).await {
+            tracing::warn!(%error, "the swap that is over is still written down; the next start looks at it again");
+        }
+    }
+
+    /// Whether the new live database lets us in. It did before the swap; now every client comes back at once, so it is
+    /// given a moment. It is not taken back where it does not: clients may have written to it.
+    async fn answers(&self, live: &DatabaseName) -> bool {
+        let give_up = Instant::now() + PROBE;
+        loop {
+            match self.database.probe(live).await {
+                Ok(()) => return true,
+                Err(error) if Instant::now() > give_up => {
+                    tracing::error!(%error, "the restored database is in place, but does not answer");
+                    return false;
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        }
     }
 
     /// Drops scratch databases that restores of the past have left. The caller holds the database's lock, so nobody
@@ -252,8 +285,13 @@ impl BackupService {
         let mut swept = Vec::new();
         for entry in self.database.databases().await? {
             if entry.name.is_scratch_of(live) {
-                self.database.drop_database(&entry.name).await?;
-                swept.push(entry.name);
+                match self.database.drop_database(&entry.name).await {
+                    Ok(()) => swept.push(entry.name),
+                    // It takes room, but must not stand in the way of what comes next.
+                    Err(error) => {
+                        tracing::warn!(database = %entry.name, %error, "cannot drop a scratch database");
+                    }
+                }
             }
         }
         Ok(swept)
@@ -273,10 +311,18 @@ pub(super) struct Swapped {
     pub at: OffsetDateTime,
     /// The database that was live before, where there was one.
     pub replaced: Option<ReplacedDatabase>,
+    /// Whether the new live database has answered since.
+    pub answers: bool,
 }
 
 fn rewind(mut file: &std::fs::File) -> std::io::Result<()> {
     std::io::Seek::rewind(&mut file)
+}
+
+fn silence_warning(answers: bool) -> Option<String> {
+    let words = "The restored database is in place, but has not answered a query since. Look at the server's log; a \
+                 rollback brings the one before back.";
+    (!answers).then(|| words.to_owned())
 }
 
 fn role_warnings(created: &[String]) -> Vec<String> {

@@ -196,3 +196,22 @@ async fn an_archive_of_the_earlier_service_is_listed_and_not_restored_as_somethi
     refused(&fixture, &name, ErrorCode::BackupIncompatible, "earlier service").await;
     assert_eq!(fixture.backups.list().await.unwrap().len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_claims_absurd_sizes_does_not_stop_backups() {
+    let fixture = Fixture::small();
+    let name = fixture.create().await.filename;
+    let mut bytes = fs::read(fixture.path(&name)).unwrap();
+    let header = tar::Header::from_byte_slice(&bytes[..512]);
+    let size = usize::try_from(header.entry_size().unwrap()).unwrap();
+    let text = String::from_utf8(bytes[512..512 + size].to_vec()).unwrap();
+    let database_size =
+        text.split("\"database_size_bytes\": ").nth(1).unwrap().split(',').next().unwrap().to_owned();
+    replace_in_manifest(
+        &mut bytes,
+        &format!("\"database_size_bytes\": {database_size}"),
+        "\"database_size_bytes\": 1",
+    );
+    fs::write(fixture.path(&name), bytes).unwrap();
+    assert!(fixture.create().await.size_bytes > 0);
+}

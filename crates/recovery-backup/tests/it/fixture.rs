@@ -20,6 +20,7 @@ pub(crate) const DATABASE: &str = "nova";
 /// What a test works on. Fields drop in order: the service's connections before the server.
 pub(crate) struct Fixture {
     pub backups: BackupService,
+    pub documents: Arc<MemoryDocuments>,
     pub directory: tempfile::TempDir,
     pub server: PostgresServer,
 }
@@ -45,13 +46,14 @@ impl Fixture {
     pub(crate) fn on(server: PostgresServer, change: impl FnOnce(&mut BackupSettings)) -> Self {
         server.psql("postgres", &format!("CREATE DATABASE {DATABASE}"));
         let directory = tempfile::tempdir().unwrap();
-        let backups = service(&server, directory.path(), change);
-        Self { backups, directory, server }
+        let documents = Arc::new(MemoryDocuments::default());
+        let backups = service_for(&server, DATABASE, directory.path(), Arc::clone(&documents), change);
+        Self { backups, documents, directory, server }
     }
 
     /// Another instance of the service, on the same server and directory.
     pub(crate) fn another(&self, change: impl FnOnce(&mut BackupSettings)) -> BackupService {
-        service(&self.server, self.directory.path(), change)
+        service_for(&self.server, DATABASE, self.directory.path(), Arc::clone(&self.documents), change)
     }
 
     pub(crate) fn sql(&self, sql: &str) -> String {
@@ -122,18 +124,11 @@ impl Fixture {
     }
 }
 
-pub(crate) fn service(
-    server: &PostgresServer,
-    directory: &Path,
-    change: impl FnOnce(&mut BackupSettings),
-) -> BackupService {
-    service_for(server, DATABASE, directory, change)
-}
-
 pub(crate) fn service_for(
     server: &PostgresServer,
     database: &str,
     directory: &Path,
+    documents: Arc<MemoryDocuments>,
     change: impl FnOnce(&mut BackupSettings),
 ) -> BackupService {
     let mut settings = BackupSettings::new(directory);
@@ -141,6 +136,6 @@ pub(crate) fn service_for(
     settings.jobs = 2;
     change(&mut settings);
     let database = Arc::new(PostgresDatabase::new(Some(server.target(database))));
-    let (runner, documents) = (Arc::new(ProcessRunner::new()), Arc::new(MemoryDocuments::default()));
+    let runner = Arc::new(ProcessRunner::new());
     BackupService::new(settings, database, runner, documents, Arc::new(SystemClock))
 }

@@ -3,10 +3,9 @@
 use recovery_backup::BackupError;
 use recovery_core::{
     Actor, ErrorCode, OperationId, OperationKind, Problem,
-    port::{JournalEntry, JournalEvent, OperationContext, Unwatched},
+    port::{DocumentStore, OperationContext, Unwatched},
 };
 use serde_json::json;
-use time::OffsetDateTime;
 
 use crate::fixture::{DATABASE, Fixture};
 
@@ -49,22 +48,16 @@ async fn what_a_cut_off_restore_leaves_is_cleared_up() {
     fixture.server.psql("postgres", &format!("CREATE DATABASE {scratch}"));
     fixture.server.psql("postgres", "ALTER DATABASE nova ALLOW_CONNECTIONS false");
     std::fs::create_dir_all(fixture.directory.path().join(".partial-123456789abc/database")).unwrap();
-    let journal = [JournalEntry {
-        at: OffsetDateTime::now_utc(),
-        operation: id,
-        event: JournalEvent::Step {
-            step: "swapping".to_owned(),
-            facts: json!({ "live": DATABASE, "incoming": scratch, "retired": "nova__before_20260101_000000" }),
-        },
-    }];
+    let pending = json!({ "live": DATABASE, "incoming": scratch, "retired": "nova__before_20260101_000000" });
+    fixture.documents.put("swap.json", pending.to_string().as_bytes()).await.unwrap();
     let lock = fixture.lock(OperationKind::Restore, &Unwatched::new()).await;
-    let done = fixture.backups.reconcile(&lock, &journal).await.unwrap();
+    let done = fixture.backups.reconcile(&lock).await.unwrap();
     assert_eq!(done.len(), 3, "{done:?}");
     assert!(done[0].contains("had not been done"), "{done:?}");
     assert_eq!(fixture.databases(), [DATABASE]);
     assert_eq!(fixture.count("users"), 100, "the live database takes sessions again");
     assert_eq!(fixture.files(), Vec::<String>::new());
-    assert_eq!(fixture.backups.reconcile(&lock, &[]).await.unwrap(), Vec::<String>::new());
+    assert_eq!(fixture.backups.reconcile(&lock).await.unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,6 +65,7 @@ async fn a_replaced_database_is_found_even_where_its_history_is_lost() {
     let fixture = Fixture::small();
     let backup = fixture.create().await;
     fixture.restore(&backup.filename).await.unwrap();
+    fixture.documents.remove("replaced.json").await.unwrap();
     let forgetful = fixture.another(|_| {});
     let found = forgetful.replaced().await.unwrap();
     assert_eq!(found.len(), 1);

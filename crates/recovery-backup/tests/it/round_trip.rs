@@ -121,7 +121,7 @@ async fn a_backup_of_a_database_with_a_long_and_odd_name() {
     let name = "a=b 'c' \"d\" postgresql://ü ".to_owned() + &"x".repeat(30);
     server.psql("postgres", &format!("CREATE DATABASE \"{}\"", name.replace('"', "\"\"")));
     let directory = tempfile::tempdir().unwrap();
-    let backups = crate::fixture::service_for(&server, &name, directory.path(), |_| {});
+    let backups = crate::fixture::service_for(&server, &name, directory.path(), Default::default(), |_| {});
     let context = Unwatched::new();
     let lock = backups.lock(OperationKind::Backup, context.id(), &Actor::service()).await.unwrap();
     let backup = backups.create(&lock, BackupKind::Manual, &context).await.unwrap();
