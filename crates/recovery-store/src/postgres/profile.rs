@@ -144,7 +144,7 @@ pub(super) async fn apply(
     wanted: &DatabaseProfile,
 ) -> Result<(), DatabaseError> {
     let current = read(session, name).await?;
-    let statements = statements(name, &current, wanted);
+    let statements = statements(name, &current, wanted)?;
     debug!(database = %name, statements = statements.len(), "applying a profile");
     let sql = format!("BEGIN;\n{};\nCOMMIT", statements.join(";\n"));
     let result = session.batch_about("setting the properties of a database", name, &sql).await;
@@ -155,7 +155,11 @@ pub(super) async fn apply(
 }
 
 /// What turns `current` into `wanted`.
-fn statements(name: &DatabaseName, current: &DatabaseProfile, wanted: &DatabaseProfile) -> Vec<String> {
+fn statements(
+    name: &DatabaseName,
+    current: &DatabaseProfile,
+    wanted: &DatabaseProfile,
+) -> Result<Vec<String>, DatabaseError> {
     let database = Ident(name.as_str()).to_string();
     let mut sql = Vec::new();
     if current.owner != wanted.owner {
@@ -172,9 +176,9 @@ fn statements(name: &DatabaseName, current: &DatabaseProfile, wanted: &DatabaseP
     }
     // A change of owner has rewritten the privileges: then what was read of them is no longer so.
     if current.privileges != wanted.privileges || current.owner != wanted.owner {
-        set_privileges(&mut sql, &database, current, wanted);
+        set_privileges(&mut sql, &database, current, wanted)?;
     }
-    sql
+    Ok(sql)
 }
 
 fn set_settings(
@@ -201,7 +205,7 @@ fn set_privileges(
     database: &str,
     current: &DatabaseProfile,
     wanted: &DatabaseProfile,
-) {
+) -> Result<(), DatabaseError> {
     let grantee =
         |role: &Option<String>| role.as_deref().map_or_else(|| "PUBLIC".to_owned(), |r| Ident(r).to_string());
     let default = default_privileges(&wanted.owner);
@@ -216,7 +220,7 @@ fn set_privileges(
     for privilege in in_order_of_granting(wanted.privileges.as_ref().unwrap_or(&default), &wanted.owner) {
         let grant = format!(
             "GRANT {} ON DATABASE {database} TO {}{}",
-            privilege.privilege,
+            privilege_keyword(&privilege.privilege)?,
             grantee(&privilege.grantee),
             if privilege.grantable { " WITH GRANT OPTION" } else { "" }
         );
@@ -228,6 +232,17 @@ fn set_privileges(
             sql.push("SET LOCAL ROLE NONE".to_owned());
         }
     }
+    Ok(())
+}
+
+/// The keyword for a privilege on a database. It cannot be quoted in SQL, and a profile comes out of a file.
+fn privilege_keyword(privilege: &str) -> Result<&'static str, DatabaseError> {
+    ["CONNECT", "CREATE", "TEMPORARY"].into_iter().find(|known| *known == privilege).ok_or_else(|| {
+        refused(
+            "setting the properties of a database",
+            format!("{privilege:?} is no privilege on a database; there are CONNECT, CREATE and TEMPORARY"),
+        )
+    })
 }
 
 /// What `datacl IS NULL` stands for.
@@ -281,6 +296,19 @@ mod tests {
             grantee: Some(grantee.to_owned()),
             privilege: "CONNECT".to_owned(),
             grantable,
+        }
+    }
+
+    #[test]
+    fn only_privileges_on_databases_become_sql() {
+        for known in ["CONNECT", "CREATE", "TEMPORARY"] {
+            assert_eq!(privilege_keyword(known).unwrap(), known);
+        }
+        for other in
+            ["", "ALL", "connect", "CONNECT, CREATE", "CONNECT ON DATABASE a TO b; DROP DATABASE a; --"]
+        {
+            let error = privilege_keyword(other).unwrap_err();
+            assert!(matches!(error, DatabaseError::Refused { .. }), "{other}: {error:?}");
         }
     }
 

@@ -109,6 +109,21 @@ async fn a_profile_that_cannot_be_applied_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_privilege_is_never_taken_for_sql() {
+    let (server, database) = server_with_nova();
+    server.psql("postgres", ELABORATE);
+    let before = database.profile(&name("nova")).await.unwrap();
+    let mut wrong = before.clone();
+    wrong.privileges.as_mut().unwrap()[0].privilege =
+        "CONNECT ON DATABASE nova TO PUBLIC; CREATE ROLE intruder; GRANT CONNECT".to_owned();
+    let error = database.apply_profile(&name("nova"), &wrong).await.unwrap_err();
+    let why = std::error::Error::source(&error).unwrap().to_string();
+    assert!(why.contains("is no privilege on a database"), "{why}");
+    assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_roles WHERE rolname = 'intruder'"), "0");
+    assert_eq!(database.profile(&name("nova")).await.unwrap(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn locale_and_encoding_are_those_of_the_profile() {
     let (server, database) = server_with_nova();
     server.psql(
