@@ -7,8 +7,11 @@ use std::{
 
 use recovery_core::port::KeyValue;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
 use subtle::ConstantTimeEq as _;
 use tokio::{runtime::Handle, sync::Mutex};
+
+use crate::settings::check_admin_secret;
 
 /// The database of Redis and the key under which the platform keeps a changed secret.
 const DATABASE: u8 = 1;
@@ -52,6 +55,8 @@ struct State {
     current: Current,
     asked: Option<Instant>,
     good_for: Duration,
+    /// Whether the stored secret was not fit to be one when it was last read, which is said once.
+    unfit: bool,
 }
 
 impl AdminSecret {
@@ -61,7 +66,7 @@ impl AdminSecret {
             configured,
             store,
             runtime,
-            state: Mutex::new(State { current, asked: None, good_for: MAX_AGE }),
+            state: Mutex::new(State { current, asked: None, good_for: MAX_AGE, unfit: false }),
         }
     }
 
@@ -92,6 +97,21 @@ impl AdminSecret {
         state.current.clone()
     }
 
+    /// The secret that the stored value puts into force; without a fit one it is the configured secret.
+    fn changed(&self, state: &mut State, stored: Option<&str>) -> SecretString {
+        let (secret, unfit) = match stored.map_or(Ok(None), unquote) {
+            Ok(secret) => (secret, false),
+            Err(reason) => {
+                if !state.unfit {
+                    tracing::warn!("the admin secret under {KEY} in Redis is ignored: it {reason}");
+                }
+                (None, true)
+            }
+        };
+        state.unfit = unfit;
+        secret.unwrap_or_else(|| self.configured.clone())
+    }
+
     async fn ask(&self, state: &mut State) {
         let store = Arc::clone(&self.store);
         // On the runtime of the service: a connection that is opened here must not end with the thread that asked.
@@ -100,9 +120,7 @@ impl AdminSecret {
         let answer = tokio::time::timeout(patience, asking).await;
         state.asked = Some(Instant::now());
         let secret = match answer {
-            Ok(Ok(Ok(value))) => {
-                value.as_deref().and_then(unquote).unwrap_or_else(|| self.configured.clone())
-            }
+            Ok(Ok(Ok(value))) => self.changed(state, value.as_deref()),
             Ok(Ok(Err(_)) | Err(_)) | Err(_) => {
                 state.good_for = PAUSE;
                 return;
@@ -116,13 +134,18 @@ impl AdminSecret {
     }
 }
 
-/// The secret of a stored value, which may be a JSON string; an empty one is none.
-fn unquote(stored: &str) -> Option<SecretString> {
-    let text = match serde_json::from_str::<String>(stored) {
-        Ok(text) => text,
-        Err(_) => stored.to_owned(),
+/// The secret of a stored value: plain text or a JSON string. An empty one is none, and so is any other JSON value
+/// but a number, which is as well plain text.
+///
+/// # Errors
+/// Why a secret is not fit to be one, as at the start of the service.
+fn unquote(stored: &str) -> Result<Option<SecretString>, String> {
+    let text = match serde_json::from_str::<Value>(stored) {
+        Ok(Value::String(text)) => text,
+        Ok(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => return Ok(None),
+        Ok(Value::Number(_)) | Err(_) => stored.to_owned(),
     };
-    (!text.is_empty()).then(|| text.into())
+    if text.is_empty() { Ok(None) } else { check_admin_secret(&text).map(Some) }
 }
 
 #[cfg(test)]
@@ -130,7 +153,8 @@ mod tests {
     use super::*;
 
     fn check(stored: &str, expect: Option<&str>) {
-        assert_eq!(unquote(stored).as_ref().map(|secret| secret.expose_secret()), expect, "{stored}");
+        let secret = unquote(stored).unwrap();
+        assert_eq!(secret.as_ref().map(|secret| secret.expose_secret()), expect, "{stored}");
     }
 
     #[test]
@@ -138,8 +162,23 @@ mod tests {
         check("plain-secret", Some("plain-secret"));
         check(r#""quoted-\"secret""#, Some(r#"quoted-"secret"#));
         check("1234567890", Some("1234567890"));
-        check("", None);
-        check(r#""""#, None);
+        check("{not quite JSON", Some("{not quite JSON"));
+    }
+
+    #[test]
+    fn what_is_no_text_is_no_secret() {
+        for stored in
+            ["", r#""""#, "null", "true", "false", "{}", r#"{"value":"long-enough"}"#, "[]", " null "]
+        {
+            check(stored, None);
+        }
+    }
+
+    #[test]
+    fn a_secret_that_the_settings_would_refuse_is_refused() {
+        for stored in ["changeme", r#""ChangeMe""#, r#""short""#, "7654321", "two\nlines of text"] {
+            assert!(unquote(stored).is_err(), "{stored}");
+        }
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub use effective::{EffectiveSetting, Source};
 pub use error::{InvalidSettings, SettingError};
 pub use reference::reference;
 
+pub(crate) use parse::admin_secret as check_admin_secret;
+
 use crate::logging::{LogFilter, LogFormat};
 
 /// Everything that the operator may set, checked.

@@ -53,7 +53,7 @@ where
     text.trim().parse().map_err(|error: T::Err| error.to_string())
 }
 
-pub(super) fn admin_secret(text: &str) -> Result<SecretString, String> {
+pub(crate) fn admin_secret(text: &str) -> Result<SecretString, String> {
     if KNOWN_SECRETS.contains(&text.to_lowercase().as_str()) {
         Err("is a placeholder that everybody knows; set a secret of your own, or unset it to have one generated"
             .to_owned())
