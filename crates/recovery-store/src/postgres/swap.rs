@@ -141,6 +141,10 @@ async fn close_empty_rename(
 /// A session that was starting when the databases were closed may have passed the check already and not be in
 /// `pg_stat_activity` yet: until it is, it holds a lock on its database. Those that held one when we first looked are
 /// waited for; those that come later find the database closed and end by themselves.
+///
+/// To end a session that we may not end is an error, so that those of superusers and of other roles are only waited
+/// for. Processes without a user are the server's own, of which only a superuser sees what they are: the others leave
+/// them to the renaming, which ends autovacuum workers itself.
 async fn empty(
     session: &Session,
     swap: &Swap,
@@ -155,8 +159,16 @@ async fn empty(
     let rows = session.query(doing, starting, &[&oids]).await?;
     let starters: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();
     let end_them = format!(
-        "SELECT s.datid, pg_catalog.pg_terminate_backend(s.pid) FROM pg_catalog.pg_stat_activity s
+        "SELECT s.datid,
+                CASE WHEN me.rolsuper
+                       OR (NOT r.rolsuper AND (pg_catalog.pg_has_role(r.oid, 'USAGE')
+                                               OR pg_catalog.pg_has_role('pg_signal_backend', 'USAGE')))
+                     THEN pg_catalog.pg_terminate_backend(s.pid) END
+         FROM pg_catalog.pg_stat_activity s
+         JOIN pg_catalog.pg_roles me ON me.rolname = CURRENT_USER
+         LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.usesysid
          WHERE s.datid = ANY ($1) AND s.pid <> pg_catalog.pg_backend_pid()
+           AND (me.rolsuper OR s.usesysid IS NOT NULL)
          UNION ALL SELECT NULL, true FROM ({starting}) l WHERE l.pid = ANY ($2)"
     );
     loop {

@@ -27,6 +27,20 @@ fn two_databases() -> (PostgresServer, PostgresDatabase) {
     (server, database)
 }
 
+/// The databases as their owner sees them, who is no superuser.
+fn as_owner(server: &PostgresServer, rights: &str) -> PostgresDatabase {
+    server.psql(
+        "postgres",
+        &format!(
+            "CREATE ROLE limited LOGIN PASSWORD 'limited password' {rights};
+             ALTER DATABASE nova OWNER TO limited; ALTER DATABASE nova__restore OWNER TO limited"
+        ),
+    );
+    let mut target = server.target("nova");
+    (target.user, target.password) = ("limited".to_owned(), Some("limited password".to_owned().into()));
+    PostgresDatabase::new(Some(target))
+}
+
 fn which(server: &PostgresServer, database: &str) -> String {
     server.psql(database, "SELECT n FROM which")
 }
@@ -115,17 +129,48 @@ async fn a_session_that_will_not_end_leaves_everything_as_before() {
 async fn a_swap_that_fails_between_closing_and_renaming_opens_the_databases_again() {
     let (server, _) = two_databases();
     // An owner may close and open databases; to rename one takes CREATEDB besides.
-    server.psql(
-        "postgres",
-        "CREATE ROLE limited LOGIN PASSWORD 'limited password'; ALTER DATABASE nova OWNER TO limited;
-         ALTER DATABASE nova__restore OWNER TO limited",
-    );
-    let mut target = server.target("nova");
-    (target.user, target.password) = ("limited".to_owned(), Some("limited password".to_owned().into()));
-    let database = PostgresDatabase::new(Some(target));
+    let database = as_owner(&server, "NOCREATEDB");
     let error = database.swap(&names()).await.unwrap_err();
     assert!(matches!(error, DatabaseError::NotAllowed { .. }), "{error:?}");
     as_before(&server);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_waits_for_the_sessions_of_superusers() {
+    let (server, _) = two_databases();
+    let database = as_owner(&server, "CREATEDB");
+    database.ping().await.unwrap();
+    let superuser = connect(&server, "nova").await.unwrap();
+    let names = names();
+    let closed = "SELECT count(*) FROM pg_database WHERE datname = 'nova' AND NOT datallowconn";
+    let own = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'nova' AND usename = 'limited'";
+    let (result, ()) = tokio::join!(database.swap(&names), async {
+        until("the live database is closed", async || server.psql("postgres", closed) == "1").await;
+        until("the owner's own sessions are ended", async || server.psql("postgres", own) == "0").await;
+        assert!(superuser.simple_query("SELECT 1").await.is_ok(), "only waited for");
+        drop(superuser);
+    });
+    result.unwrap();
+    assert_eq!((which(&server, "nova"), which(&server, "nova__before")), ("2".to_owned(), "1".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_is_not_stopped_by_autovacuum() {
+    let (server, _) = two_databases();
+    let database = as_owner(&server, "CREATEDB");
+    // A vacuum that would take minutes.
+    server.psql(
+        "nova",
+        "CREATE TABLE slow (a int) WITH (autovacuum_vacuum_threshold = 1, autovacuum_vacuum_cost_delay = 100,
+                                         autovacuum_vacuum_cost_limit = 1);
+         INSERT INTO slow SELECT generate_series(1, 200000); DELETE FROM slow WHERE a % 2 = 0",
+    );
+    server.psql("postgres", "ALTER SYSTEM SET autovacuum_naptime = '1s'");
+    server.psql("postgres", "SELECT pg_reload_conf()");
+    let vacuums = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE datname = 'nova'";
+    until("a worker vacuums", async || server.psql("postgres", vacuums) == "1").await;
+    database.swap(&names()).await.unwrap();
+    assert_eq!((which(&server, "nova"), which(&server, "nova__before")), ("2".to_owned(), "1".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
