@@ -161,9 +161,9 @@ impl DatabaseAdmin for PostgresDatabase {
     }
 
     async fn swap(&self, names: &Swap) -> Result<(), DatabaseError> {
-        let (target, names) = (self.target()?.clone(), names.clone());
+        let (target, names, limit) = (self.target()?.clone(), names.clone(), self.swap_recovery_limit);
         // In a task of its own: a caller that goes away must not leave the live database closed.
-        tokio::spawn(async move { swap(&target, &names).await })
+        tokio::spawn(async move { swap(&target, &names, limit).await })
             .await
             .unwrap_or_else(|error| Err(refused("swapping databases", error.to_string())))
     }

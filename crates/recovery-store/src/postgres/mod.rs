@@ -19,6 +19,8 @@ mod url;
 
 pub use url::{InvalidDatabaseUrl, parse_database_url};
 
+use std::time::Duration;
+
 use deadpool_postgres::Pool;
 use recovery_core::{database::ConnectionTarget, port::DatabaseError};
 
@@ -27,6 +29,7 @@ pub struct PostgresDatabase {
     target: Result<ConnectionTarget, Option<String>>,
     pool: Option<Pool>,
     last_release: lock::LastRelease,
+    swap_recovery_limit: Duration,
 }
 
 impl PostgresDatabase {
@@ -34,13 +37,25 @@ impl PostgresDatabase {
     #[must_use]
     pub fn new(target: Option<ConnectionTarget>) -> Self {
         let pool = target.as_ref().and_then(protected::pool);
-        Self { target: target.ok_or(None), pool, last_release: lock::LastRelease::default() }
+        Self::with(target.ok_or(None), pool)
     }
 
     /// In place of a database whose address cannot be understood: every call answers why.
     #[must_use]
     pub fn misconfigured(why: impl Into<String>) -> Self {
-        Self { target: Err(Some(why.into())), pool: None, last_release: lock::LastRelease::default() }
+        Self::with(Err(Some(why.into())), None)
+    }
+
+    /// How long the caller of a swap that failed waits for the databases to be open again, 15 s unless set. After that
+    /// the attempts go on in the background.
+    #[must_use]
+    pub fn with_swap_recovery_limit(self, limit: Duration) -> Self {
+        Self { swap_recovery_limit: limit, ..self }
+    }
+
+    fn with(target: Result<ConnectionTarget, Option<String>>, pool: Option<Pool>) -> Self {
+        let last_release = lock::LastRelease::default();
+        Self { target, pool, last_release, swap_recovery_limit: swap::RECOVERY_LIMIT }
     }
 
     fn target(&self) -> Result<&ConnectionTarget, DatabaseError> {

@@ -10,7 +10,7 @@ use recovery_core::{
     port::{DatabaseError, Swap},
 };
 use tokio::time::{Instant, sleep};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{error::refused, maintenance, quote::Ident, session::Session};
 
@@ -20,8 +20,13 @@ const EMPTY_LIMIT: Duration = Duration::from_secs(10);
 const LOCK_LIMIT: &str = "3s";
 /// How often they are counted.
 const EMPTY_POLL: Duration = Duration::from_millis(10);
-/// How long after a failure the server is asked what became of it, and told to open the databases.
-const RECOVERY_LIMIT: Duration = Duration::from_secs(15);
+/// How long after a failure the server is asked what became of it, and told to open the databases, before the caller
+/// gets his answer.
+pub(super) const RECOVERY_LIMIT: Duration = Duration::from_secs(15);
+/// The pauses between the attempts to open the databases after that: the first, which doubles, and the longest.
+const FOLLOW_UP_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// How long they go on.
+const FOLLOW_UP_LIMIT: Duration = Duration::from_hours(24);
 
 /// The databases of a swap as the catalogue knows them, whatever they are called.
 struct Databases {
@@ -35,8 +40,13 @@ impl Databases {
     }
 }
 
-/// Carries out the swap.
-pub(super) async fn swap(target: &ConnectionTarget, swap: &Swap) -> Result<(), DatabaseError> {
+/// Carries out the swap. Where it fails and the databases cannot be opened again within `recovery_limit`, a task is
+/// left behind that goes on trying.
+pub(super) async fn swap(
+    target: &ConnectionTarget,
+    swap: &Swap,
+    recovery_limit: Duration,
+) -> Result<(), DatabaseError> {
     let session = maintenance::connect(target).await?;
     if [&swap.live, &swap.incoming, &swap.retired].contains(&session.database()) {
         return Err(refused("swapping databases", "the maintenance database cannot take part"));
@@ -51,12 +61,13 @@ pub(super) async fn swap(target: &ConnectionTarget, swap: &Swap) -> Result<(), D
         return Ok(());
     };
     warn!(%error, "the swap failed; opening the databases again");
-    match recover(target, session, swap, &databases).await {
+    match recover(target, session, swap, &databases, recovery_limit).await {
         // The connection broke after the server had committed.
         Ok(Outcome::Swapped) => Ok(()),
         Ok(Outcome::AsBefore) => Err(error),
         Err(second) => {
-            warn!(error = %second, "the databases could not be opened again; the next start will try");
+            warn!(error = %second, "the databases could not be opened again; trying on in the background");
+            tokio::spawn(follow_up(target.clone(), swap.clone(), databases));
             Err(error)
         }
     }
@@ -197,8 +208,9 @@ async fn recover(
     session: Session,
     swap: &Swap,
     databases: &Databases,
+    limit: Duration,
 ) -> Result<Outcome, DatabaseError> {
-    let give_up = Instant::now() + RECOVERY_LIMIT;
+    let give_up = Instant::now() + limit;
     let mut session = Some(session);
     loop {
         let attempt = async {
@@ -215,6 +227,32 @@ async fn recover(
                 sleep(Duration::from_millis(200)).await;
             }
             result => return result,
+        }
+    }
+}
+
+/// Opens the databases when the server is back at last: nobody waits for it any more, but the clients do.
+async fn follow_up(target: ConnectionTarget, swap: Swap, databases: Databases) {
+    let give_up = Instant::now() + FOLLOW_UP_LIMIT;
+    let (mut pause, longest) = FOLLOW_UP_PAUSES;
+    loop {
+        sleep(pause).await;
+        pause = longest.min(pause * 2);
+        let attempt = async { open_again(&maintenance::connect(&target).await?, &swap, &databases).await };
+        match attempt.await {
+            Ok(outcome) => {
+                let swapped = matches!(outcome, Outcome::Swapped);
+                return info!(live = %swap.live, swapped, "the databases of a failed swap are open again");
+            }
+            Err(error) if Instant::now() > give_up => {
+                return error!(
+                    live = %swap.live, %error,
+                    "the databases of a failed swap could not be opened; the next start will try"
+                );
+            }
+            Err(error) => {
+                warn!(live = %swap.live, %error, next = ?pause, "the databases are not open again yet");
+            }
         }
     }
 }

@@ -225,6 +225,36 @@ async fn a_server_that_dies_in_a_swap_comes_back_with_one_database_of_the_live_n
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_away_for_longer_finds_its_databases_opened_when_it_is_back() {
+    let (mut server, _) = two_databases();
+    let database = as_owner(&server, "CREATEDB").with_swap_recovery_limit(Duration::from_millis(100));
+    // The swap waits for this session with both databases closed.
+    let _superuser = connect(&server, "nova").await.unwrap();
+    let names = names();
+    let (result, mut server) = tokio::join!(database.swap(&names), async move {
+        let closed = "SELECT count(*) FROM pg_database WHERE datname LIKE 'nova%' AND NOT datallowconn";
+        until("both are closed", async || server.psql("postgres", closed) == "2").await;
+        tokio::task::spawn_blocking(move || {
+            server.stop_immediately();
+            server
+        })
+        .await
+        .unwrap()
+    });
+    result.unwrap_err();
+    let server = tokio::task::spawn_blocking(move || {
+        server.restart();
+        server
+    })
+    .await
+    .unwrap();
+    for name in ["nova", "nova__restore"] {
+        until("it takes sessions again", async || connect(&server, name).await.is_some()).await;
+    }
+    as_before(&server);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_protected_database_may_be_the_usual_maintenance_database() {
     let server = PostgresServer::start();
     server.psql("postgres", "CREATE TABLE which AS SELECT 1 AS n");
