@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use recovery_core::{
@@ -254,6 +255,10 @@ struct DumpWatch<'a> {
 
 #[async_trait::async_trait]
 impl Watch for DumpWatch<'_> {
+    const EVERY: Duration = Duration::from_millis(500);
+    // A dump that hangs holds locks and keeps dead rows alive.
+    const STALL: Option<Duration> = Some(Duration::from_secs(30 * 60));
+
     async fn look(&mut self) -> u64 {
         let directory = self.directory.clone();
         let measured = tokio::task::spawn_blocking(move || measure(&directory)).await.unwrap_or_default();

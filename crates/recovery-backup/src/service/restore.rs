@@ -376,6 +376,12 @@ struct LoadWatch<'a> {
 
 #[async_trait::async_trait]
 impl Watch for LoadWatch<'_> {
+    // Each look asks the server for a size, which it has to add up.
+    const EVERY: Duration = Duration::from_secs(2);
+    // The size stands still while a foreign key is checked or an index sorted, for hours where the tables are large.
+    // Meanwhile the live database serves, and the operation can be cancelled.
+    const STALL: Option<Duration> = None;
+
     async fn look(&mut self) -> u64 {
         let databases = self.database.databases().await.unwrap_or_default();
         let size = databases

@@ -2,19 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-use recovery_core::port::{Cancelled, Command, OperationContext};
+use recovery_core::port::{Cancelled, Command, CommandError, OperationContext};
 
 use super::BackupService;
 use crate::{BackupError, tools};
 
-/// A dump or load of which nothing is seen for so long hangs.
-const STALL: Duration = Duration::from_secs(30 * 60);
-/// How often it is looked at.
-const TICK: Duration = Duration::from_millis(500);
+/// How long one look may take: meanwhile nobody notices that the program has ended.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Says how far a program has come, and reports it.
 #[async_trait::async_trait]
 pub(super) trait Watch: Send {
+    /// How often to look.
+    const EVERY: Duration;
+    /// A program of which nothing is seen for so long hangs; `None` where that cannot be told.
+    const STALL: Option<Duration>;
+
     /// A number that changes while the program gets on.
     async fn look(&mut self) -> u64;
 }
@@ -22,30 +25,28 @@ pub(super) trait Watch: Send {
 impl BackupService {
     /// Runs a program to a successful end. On cancellation and on a stall the program is ended, and so are its
     /// sessions in PostgreSQL, which otherwise go on for as long as their present statement takes.
-    pub(super) async fn run_tool(
+    pub(super) async fn run_tool<W: Watch>(
         &self,
         tool: &'static str,
         command: Command,
         application_name: &str,
         context: &dyn OperationContext,
-        watch: &mut dyn Watch,
+        watch: &mut W,
     ) -> Result<(), BackupError> {
+        let (interval, stall) = (W::EVERY, W::STALL);
         let mut run = self.runner.run(command);
         let mut last = (watch.look().await, Instant::now());
         let ended = loop {
             tokio::select! {
                 ended = &mut run => break Some(ended),
                 () = context.cancelled() => break None,
-                () = tokio::time::sleep(TICK) => {
-                    let seen = watch.look().await;
+                () = tokio::time::sleep(interval) => {
+                    let seen = tokio::time::timeout(LOOK, watch.look()).await.unwrap_or(last.0);
                     if seen != last.0 {
                         last = (seen, Instant::now());
-                    } else if last.1.elapsed() > STALL {
-                        tracing::error!(tool, "no progress for {} s; it is ended", STALL.as_secs());
-                        break Some(Err(recovery_core::port::CommandError::TimedOut {
-                            program: tool.to_owned(),
-                            timeout: STALL,
-                        }));
+                    } else if let Some(timeout) = stall.filter(|stall| last.1.elapsed() > *stall) {
+                        tracing::error!(tool, "no progress for {} s; it is ended", timeout.as_secs());
+                        break Some(Err(CommandError::TimedOut { program: tool.to_owned(), timeout }));
                     }
                 }
             }
