@@ -26,13 +26,15 @@ const CATALOGUE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Sets everything that we depend on and that `ALTER DATABASE`, `ALTER ROLE` or the configuration file may have set
 /// otherwise; what this server's version does not have is left out. A session whose client went away ends within a
-/// second or two instead of going on counting rows.
-const SETTINGS: &str = "SELECT pg_catalog.set_config(s.name, w.value, false)
+/// second or two instead of going on counting rows. The role is none of `pg_settings`, and comes first because the rights
+/// to all else depend on it.
+const SETTINGS: &str = "SET ROLE NONE;
+    SELECT pg_catalog.set_config(s.name, w.value, false)
     FROM pg_catalog.pg_settings s
     JOIN (VALUES ('client_connection_check_interval', '1000'), ('datestyle', 'ISO, MDY'),
                  ('default_transaction_isolation', 'read committed'), ('default_transaction_read_only', 'off'),
                  ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'), ('jit', 'off'),
-                 ('lock_timeout', '0'), ('quote_all_identifiers', 'off'), ('role', 'none'), ('row_security', 'off'),
+                 ('lock_timeout', '0'), ('quote_all_identifiers', 'off'), ('row_security', 'off'),
                  ('search_path', 'pg_catalog'), ('standard_conforming_strings', 'on'), ('statement_timeout', '0'),
                  ('tcp_keepalives_count', '3'), ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'),
                  ('transaction_timeout', '0')) w (name, value) ON w.name = pg_catalog.lower(s.name)";

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    error::Error as _,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
@@ -72,8 +73,11 @@ async fn count(session: &Session, from: &str) -> Result<u64, DatabaseError> {
         .ok_or_else(|| super::error::refused(doing, "the server did not answer with a number"))
 }
 
+/// How long one table may take: some wait for a lock that somebody never gives back, or for a foreign server.
+const ANALYZE_LIMIT: &str = "10min";
+
 /// Collects statistics on everything that has them. That one table cannot be analysed (an index expression that fails,
-/// a foreign partition that is away) is logged, and no error: its rows are there all the same.
+/// a foreign partition that is away, a lock held too long) is logged, and no error: its rows are there all the same.
 pub(super) async fn analyze(sessions: &[Session]) -> Result<(), DatabaseError> {
     let Some(first) = sessions.first() else { return Ok(()) };
     let tables = names(first, ANALYZED).await?;
@@ -88,13 +92,16 @@ async fn analyze_share(
     next: &AtomicUsize,
 ) -> Result<(), DatabaseError> {
     let doing = "collecting statistics";
-    session.batch(doing, "SET vacuum_cost_delay = 0").await?;
+    let settings = format!("SET vacuum_cost_delay = 0; SET statement_timeout = '{ANALYZE_LIMIT}'");
+    session.batch(doing, &settings).await?;
     while let Some(table) = tables.get(next.fetch_add(1, Ordering::Relaxed)) {
-        match session.batch(doing, &format!("ANALYZE {table}")).await {
-            Err(DatabaseError::Refused { source, .. }) => {
-                warn!(table, error = %source, "no statistics for this table");
+        if let Err(error) = session.batch(doing, &format!("ANALYZE {table}")).await {
+            // What kind of error it is does not tell whose it is: a foreign server's broken connection looks like ours.
+            if session.batch(doing, "SELECT 1").await.is_err() {
+                return Err(error);
             }
-            result => result?,
+            let reason = error.source().map(ToString::to_string);
+            warn!(table, %error, reason, "no statistics for this table");
         }
     }
     Ok(())

@@ -29,3 +29,34 @@ async fn everything_has_statistics_afterwards() {
         server.psql("nova", "SELECT DISTINCT tablename FROM pg_stats WHERE schemaname = 'public' ORDER BY 1");
     assert_eq!(analyzed, "Ta.ble\nmatview\npart\nparted");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_foreign_partition_that_is_away_costs_only_its_own_statistics() {
+    let (server, database) = server_with_nova();
+    server.psql(
+        "nova",
+        "CREATE EXTENSION postgres_fdw;
+         CREATE SERVER away FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '1');
+         CREATE USER MAPPING FOR PUBLIC SERVER away OPTIONS (user 'nobody', password 'none');
+         CREATE TABLE parted (a int) PARTITION BY RANGE (a);
+         CREATE FOREIGN TABLE gone PARTITION OF parted FOR VALUES FROM (0) TO (10) SERVER away;
+         CREATE TABLE here PARTITION OF parted FOR VALUES FROM (10) TO (99999);
+         INSERT INTO here SELECT generate_series(10, 9999);
+         CREATE TABLE plain AS SELECT generate_series(1, 10) AS a",
+    );
+    server.try_psql("nova", "ANALYZE parted").unwrap_err();
+    // One session: it has to go on after the error.
+    database.analyze(&name("nova"), 1).await.unwrap();
+    let analyzed = server.psql("nova", "SELECT tablename FROM pg_stats WHERE schemaname = 'public'");
+    assert!(analyzed.lines().any(|table| table == "plain"), "{analyzed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_a_database_gives_its_sessions_is_not_ours() {
+    let (server, database) = server_with_nova();
+    server.psql("nova", "CREATE ROLE powerless; CREATE TABLE plain AS SELECT generate_series(1, 10) AS a");
+    server.psql("postgres", "ALTER DATABASE nova SET role = 'powerless'");
+    assert_eq!(server.psql("nova", "SELECT current_user"), "powerless");
+    let counts = database.row_counts(&name("nova"), 1).await.unwrap();
+    assert_eq!(counts.tables.get("public.plain"), Some(&10));
+}
