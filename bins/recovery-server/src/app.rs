@@ -69,6 +69,8 @@ pub struct App {
     pub(crate) operations: Operations,
     pub(crate) auth: Auth,
     pub(crate) database: Arc<dyn ProtectedDatabase>,
+    /// The protected database's name; `None` where none is configured.
+    pub(crate) database_name: Option<String>,
     pub(crate) dependencies: Dependencies,
     pub(crate) audit: Arc<dyn AuditLog>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -82,7 +84,7 @@ pub struct App {
 
 impl App {
     /// How long the service may take to stop: `docker stop` kills after 10 s.
-    pub const STOP_LIMIT: Duration = Duration::from_secs(6);
+    pub const STOP_LIMIT: Duration = Duration::from_secs(5);
 
     /// Wires the parts together over these ports. Must be called in the context of the tokio runtime that is to carry
     /// the operations: it must outlive them.
@@ -92,6 +94,7 @@ impl App {
         let runtime = Handle::current();
         let started_at = clock.now();
         let events = EventHub::new(started_at);
+        let database_name = admin.target().ok().map(|target| target.database.to_string());
         Arc::new(Self {
             backups: Arc::new(BackupService::new(
                 settings.backup,
@@ -111,6 +114,7 @@ impl App {
             ),
             dependencies: Dependencies::new(Arc::clone(&database), key_value, Arc::clone(&clock)),
             database,
+            database_name,
             audit,
             clock,
             sync_wait: settings.sync_wait,

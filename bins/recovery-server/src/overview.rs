@@ -31,7 +31,7 @@ impl App {
                 DependencyStatus::new("postgres", known.database),
                 DependencyStatus::new("redis", known.redis),
             ],
-            operation: self.operations.running().first().map(view::Operation::from),
+            operation: self.operations.running().first().map(view::RunningOperation::from),
             version: env!("CARGO_PKG_VERSION"),
             started_at: view::timestamp(self.started_at),
         }
@@ -60,9 +60,11 @@ impl App {
             (Some(false), Some(problem)) => Err(problem),
             _ => self.ask_database().await,
         };
+        let name = self.database_name.clone();
         match overview {
             Ok(overview) => DatabaseStatus {
                 connected: true,
+                name,
                 size: view::pretty_size(overview.size_bytes),
                 size_bytes: Some(overview.size_bytes),
                 table_count: overview.table_count,
@@ -72,6 +74,7 @@ impl App {
             },
             Err(problem) => DatabaseStatus {
                 connected: false,
+                name,
                 size: "unknown".to_owned(),
                 size_bytes: None,
                 table_count: 0,

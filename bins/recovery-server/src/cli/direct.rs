@@ -164,7 +164,6 @@ impl Backend for Direct {
     async fn status(&self) -> Result<Status, Failure> {
         self.check_directory()?;
         let mut status: Status = shown(self.app.status().await)?;
-        status.database.name = self.database.target().map(|target| target.database.to_string());
         if let Err(failure) = self.check_database() {
             status.database.error = Some(failure.problem.detail);
         }

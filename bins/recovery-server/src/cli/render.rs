@@ -89,9 +89,8 @@ pub(super) fn status(status: &Status) -> String {
     );
     if let Some(operation) = &status.operation {
         text.push_str(&format!(
-            "running   {} by {} since {}: {}\n",
+            "running   {} since {}: {}\n",
             operation.kind,
-            printable(&operation.actor),
             moment(operation.started_at),
             progress(&operation.progress)
         ));

@@ -79,8 +79,6 @@ pub(super) struct Running {
     /// When it began, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub(super) started_at: OffsetDateTime,
-    /// Who asked for it.
-    pub(super) actor: String,
     /// Where it is.
     pub(super) progress: Progress,
     /// The rest.

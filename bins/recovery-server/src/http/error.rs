@@ -86,6 +86,7 @@ impl ResponseError for ApiError {
         if let Some(id) = self.problem.operation_id {
             response.extensions_mut().insert(id);
         }
+        response.extensions_mut().insert(self.problem.code);
         response
     }
 }

@@ -16,7 +16,7 @@ use actix_web::{
 };
 use futures_util::FutureExt as _;
 use recovery_core::{
-    Actor, OperationId,
+    Actor, ErrorCode, OperationId,
     port::{AuditEntry, AuditOutcome},
 };
 use tracing::Instrument as _;
@@ -101,12 +101,14 @@ async fn admit(
 }
 
 fn outcome(response: &ServiceResponse<BoxBody>) -> AuditOutcome {
-    let began_something = response.response().extensions().contains::<OperationId>();
+    let extensions = response.response().extensions();
+    let began_something = extensions.contains::<OperationId>();
+    let cancelled = extensions.get::<ErrorCode>() == Some(&ErrorCode::Cancelled);
     match response.status().as_u16() {
         202 => AuditOutcome::Accepted,
         ..400 => AuditOutcome::Succeeded,
-        // The operation that a 409 names is the one in the way.
-        409 => AuditOutcome::Refused,
+        // The operation that a 409 names is the one in the way, unless it is its own that somebody cancelled.
+        409 if !cancelled => AuditOutcome::Refused,
         400..500 if !began_something => AuditOutcome::Refused,
         _ => AuditOutcome::Failed,
     }

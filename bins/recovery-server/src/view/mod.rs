@@ -12,7 +12,8 @@ pub use backup::{Backup, Deleted, DroppedReplaced, Replaced, Restored, RolledBac
 pub use operation::{AuditRecord, Operation, Progress};
 pub use problem::{FieldProblem, ProblemBody};
 pub use status::{
-    BackupStatus, DatabaseStatus, DependencyStatus, Live, Ready, Service, Services, SessionBegun, Status,
+    BackupStatus, DatabaseStatus, DependencyStatus, Live, Ready, RunningOperation, Service, Services,
+    SessionBegun, Status,
 };
 
 /// A time as every answer gives it: RFC 3339, UTC, whole seconds where there is no fraction.

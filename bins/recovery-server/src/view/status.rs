@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Backup, Operation, timestamp};
+use super::{Backup, Progress, timestamp};
 use crate::dependencies::Dependency;
 
 /// The service is alive.
@@ -52,13 +52,38 @@ pub struct Status {
     /// What the service depends on.
     pub(crate) dependencies: Vec<DependencyStatus>,
     /// The newest operation that is running.
-    pub(crate) operation: Option<Operation>,
+    pub(crate) operation: Option<RunningOperation>,
     /// The version of this program.
     #[schema(example = "0.1.0")]
     pub(crate) version: &'static str,
     /// When the service was started.
     #[schema(format = DateTime)]
     pub(crate) started_at: String,
+}
+
+/// A running operation, as far as everybody may know: who asked for it and what it is about is told to admins alone.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RunningOperation {
+    /// What it does: `backup`, `verify`, `restore`, `rollback`, `drop_replaced`, `delete_backup`, …
+    kind: &'static str,
+    /// `running`.
+    state: &'static str,
+    /// When it began.
+    #[schema(format = DateTime)]
+    started_at: String,
+    /// Where it is.
+    progress: Progress,
+}
+
+impl From<&recovery_core::Operation> for RunningOperation {
+    fn from(operation: &recovery_core::Operation) -> Self {
+        Self {
+            kind: operation.kind.as_str(),
+            state: operation.state.as_str(),
+            started_at: timestamp(operation.started_at),
+            progress: Progress::from(&operation.progress),
+        }
+    }
 }
 
 /// The services of the platform.
@@ -97,6 +122,9 @@ pub struct Service {
 pub struct DatabaseStatus {
     /// Whether it answers.
     pub(crate) connected: bool,
+    /// Its name; null where none is configured.
+    #[schema(example = "nova")]
+    pub(crate) name: Option<String>,
     /// Its size, for people; `unknown` while it does not answer.
     #[schema(example = "893 MB")]
     pub(crate) size: String,

@@ -7,9 +7,9 @@ use serde_json::json;
 
 use crate::world::{Call, SECRET, World};
 
-const KEY: &str = "the key of the platform";
+pub(crate) const KEY: &str = "the key of the platform";
 
-fn token(world: &World) -> String {
+pub(crate) fn token(world: &World) -> String {
     use recovery_core::port::Clock as _;
     let claims = json!({
         "type": "access", "is_admin": true, "exp": world.clock.now().unix_timestamp() + 60

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use recovery_core::OperationState;
+use recovery_core::{OperationState, port::AuditOutcome};
 use recovery_testkit::ToolPoint;
 
 use crate::world::{Call, World};
@@ -66,6 +66,11 @@ async fn a_caller_who_prefers_it_is_answered_at_once() {
     assert_eq!(answer.json["state"], "running");
     hold.reached().await;
 
+    // Everybody may see that something runs, but not who began it, nor its id, nor what it is about.
+    let status = world.send(Call::get("status")).await.json;
+    let shown: Vec<&String> = status["operation"].as_object().unwrap().keys().collect();
+    assert_eq!(shown, ["kind", "progress", "started_at", "state"]);
+
     // Whatever else needs the lock is told what is in the way.
     let busy = world.send(Call::post("backups").admin()).await;
     assert_eq!((busy.status, busy.code(), busy.json["operation_id"].as_str()), (409, "busy", Some(id)));
@@ -117,6 +122,20 @@ async fn a_cancelled_backup_leaves_nothing() {
     assert_eq!(world.ended(&answer.json["id"]).await.state, OperationState::Cancelled);
     assert_eq!(world.send(Call::post(&path).admin()).await.status, 409);
     assert!(world.send(Call::get("backups")).await.json.as_array().unwrap().is_empty());
+}
+
+#[actix_web::test]
+async fn what_somebody_cancels_was_not_refused() {
+    let world = World::new();
+    let mut hold = world.tools.faults().hold_next(ToolPoint::Dump);
+    let cancelling = async {
+        hold.reached().await;
+        world.app.operations().cancel(world.app.operations().list()[0].id).unwrap();
+    };
+    let (answer, ()) = tokio::join!(world.send(Call::post("backups").admin()), cancelling);
+    assert_eq!((answer.status, answer.code()), (409, "cancelled"));
+    let audited = &world.audit.written()[0];
+    assert_eq!((audited.action.as_str(), audited.outcome), ("backup", AuditOutcome::Failed));
 }
 
 #[actix_web::test]
