@@ -32,10 +32,13 @@ impl PostgresDatabase {
         maintenance::connect(self.target()?).await
     }
 
-    /// Connections for work on the rows of a database.
+    /// Connections for work on the rows of a database, which must not change them.
     async fn workers(&self, name: &DatabaseName, jobs: usize) -> Result<Vec<Session>, DatabaseError> {
         let target = self.target()?;
-        let connect = async || Session::connect(target, name, APPLICATION_NAME).await.map(Session::unlimited);
+        let options = maintenance::connect(target).await?.options_without_triggers().await?;
+        let connect = async || {
+            Session::connect_with(target, name, APPLICATION_NAME, &options).await.map(Session::unlimited)
+        };
         try_join_all((0..jobs.clamp(1, MAX_JOBS)).map(|_| connect())).await
     }
 }

@@ -42,6 +42,10 @@ const SETTINGS: &str = "SET ROLE NONE;
 /// What must hold before [`SETTINGS`] can be run; these have the last word over what a database or role sets.
 const OPTIONS: &str = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0";
 
+/// Keeps event triggers from running, those on login included: they run before the first statement could turn them off.
+/// Only from PostgreSQL 17 on and for superusers; to all others it is an error.
+const NO_EVENT_TRIGGERS: &str = "-c event_triggers=off";
+
 /// How to connect to a database of the target's server.
 pub(super) fn config(target: &ConnectionTarget, database: &DatabaseName, application_name: &str) -> Config {
     let mut config = Config::new();
@@ -83,9 +87,28 @@ impl Session {
         database: &DatabaseName,
         application_name: &str,
     ) -> Result<Self, DatabaseError> {
+        Self::connect_with(target, database, application_name, OPTIONS).await
+    }
+
+    /// The options for [`Session::connect_with`] to a database of the same server that no event trigger of it shall
+    /// write to, as far as we may ask for that.
+    pub(super) async fn options_without_triggers(&self) -> Result<String, DatabaseError> {
+        let sql = "SELECT r.rolsuper AND EXISTS (SELECT FROM pg_catalog.pg_settings s WHERE s.name = 'event_triggers')
+                   FROM pg_catalog.pg_roles r WHERE r.rolname = SESSION_USER";
+        let may_stop_them: bool = self.query_one("looking for event triggers", sql, &[]).await?.get(0);
+        Ok(if may_stop_them { format!("{OPTIONS} {NO_EVENT_TRIGGERS}") } else { OPTIONS.to_owned() })
+    }
+
+    /// As [`Session::connect`], with these options for the server.
+    pub(super) async fn connect_with(
+        target: &ConnectionTarget,
+        database: &DatabaseName,
+        application_name: &str,
+        options: &str,
+    ) -> Result<Self, DatabaseError> {
         let connecting = async {
             let mut config = config(target, database, application_name);
-            config.options(OPTIONS);
+            config.options(options);
             let (client, connection) =
                 config.connect(NoTls).await.map_err(|error| connect_error(error, "connecting", database))?;
             let connection = tokio::spawn(async move {
