@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, HashSet};
 
 use recovery_core::{
-    ErrorCode, Operation, OperationId, OperationState, Problem,
+    ErrorCode, Operation, OperationId, OperationKind, OperationState, Problem,
     port::{JournalEntry, JournalEvent},
 };
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
+
+/// How long a check is taken to be running still.
+const LONGEST_CHECK: Duration = Duration::hours(24);
 
 /// The operations of a journal.
 #[derive(Debug, Default)]
@@ -19,8 +22,9 @@ pub(super) struct History {
     pub(super) unfinished_entries: Vec<JournalEntry>,
 }
 
-/// Reads a journal, leaving out the operations that were started in this process.
-pub(super) fn replay(entries: Vec<JournalEntry>, own: &HashSet<OperationId>) -> History {
+/// Reads a journal, leaving out the operations that were started in this process, and those that may well be running
+/// in another one now.
+pub(super) fn replay(entries: Vec<JournalEntry>, own: &HashSet<OperationId>, now: OffsetDateTime) -> History {
     let mut operations: BTreeMap<OperationId, Operation> = BTreeMap::new();
     for entry in &entries {
         match &entry.event {
@@ -34,12 +38,20 @@ pub(super) fn replay(entries: Vec<JournalEntry>, own: &HashSet<OperationId>) -> 
             JournalEvent::Step { .. } => {}
         }
     }
-    operations.retain(|id, _| !own.contains(id));
+    operations.retain(|id, operation| !own.contains(id) && !may_run_elsewhere(operation, now));
     let (finished, unfinished): (Vec<_>, Vec<_>) =
         operations.into_values().partition(|operation| operation.state != OperationState::Running);
     let open: HashSet<OperationId> = unfinished.iter().map(|operation| operation.id).collect();
     let unfinished_entries = entries.into_iter().filter(|entry| open.contains(&entry.operation)).collect();
     History { finished, unfinished, unfinished_entries }
+}
+
+/// A check takes no lock, so that holding the lock does not tell that it was cut off; only its age does. It leaves
+/// nothing to clear up, so that there is time.
+fn may_run_elsewhere(operation: &Operation, now: OffsetDateTime) -> bool {
+    operation.kind == OperationKind::Verify
+        && operation.state == OperationState::Running
+        && now - operation.started_at < LONGEST_CHECK
 }
 
 /// How an operation ended that was running when its process did.
@@ -63,7 +75,7 @@ pub(super) fn interrupted(mut operation: Operation, at: OffsetDateTime) -> Opera
 #[cfg(test)]
 mod tests {
     use super::*;
-    use recovery_core::{Actor, OperationKind};
+    use recovery_core::Actor;
     use serde_json::json;
     use time::macros::datetime;
 
@@ -96,10 +108,19 @@ mod tests {
                 entry(whole.id, JournalEvent::Finished { snapshot: Box::new(ended.clone()) }),
             ],
             &HashSet::from([own.id]),
+            AT,
         );
         assert_eq!(history.finished, [ended]);
         assert_eq!(history.unfinished, std::slice::from_ref(&cut_off));
         assert_eq!(history.unfinished_entries, [started(&cut_off), step]);
+    }
+
+    #[test]
+    fn a_check_counts_as_cut_off_only_after_a_day() {
+        let check = Operation { kind: OperationKind::Verify, ..operation() };
+        let unfinished = |now| replay(vec![started(&check)], &HashSet::new(), now).unfinished.len();
+        assert_eq!(unfinished(AT + LONGEST_CHECK - Duration::SECOND), 0);
+        assert_eq!(unfinished(AT + LONGEST_CHECK), 1);
     }
 
     #[test]

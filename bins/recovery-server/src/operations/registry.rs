@@ -248,7 +248,8 @@ impl Operations {
         Ok(unfinished_entries)
     }
 
-    /// Closes in the journal what earlier runs left open, after it was cleared up. `cleared` says what was done, in
+    /// Closes in the journal what earlier runs left open, after it was cleared up; a check that may be running in
+    /// another process now is left alone. `cleared` says what was done, in
     /// words.
     ///
     /// # Errors
@@ -306,7 +307,7 @@ impl Operations {
         // An operation enters the table before the journal, so none of our own is missed here.
         let own: HashSet<OperationId> =
             self.inner.table().entries.iter().filter(|(_, entry)| entry.own).map(|(id, _)| *id).collect();
-        Ok(history::replay(entries, &own))
+        Ok(history::replay(entries, &own, self.inner.clock.now()))
     }
 }
 
