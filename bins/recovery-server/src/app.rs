@@ -16,7 +16,7 @@ use recovery_core::{
 };
 use secrecy::SecretString;
 use time::OffsetDateTime;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -79,12 +79,17 @@ pub struct App {
     pub(crate) started_at: OffsetDateTime,
     pub(crate) stopping: CancellationToken,
     pub(crate) strangers: Strangers,
+    /// One permit for each client that may watch the events.
+    pub(crate) watchers: Arc<Semaphore>,
     runtime: Handle,
 }
 
 impl App {
     /// How long the service may take to stop: `docker stop` kills after 10 s.
     pub const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+    /// How many clients may watch the events at once: each holds a connection for as long as it likes.
+    pub const WATCHERS: usize = 64;
 
     /// Wires the parts together over these ports. Must be called in the context of the tokio runtime that is to carry
     /// the operations: it must outlive them.
@@ -122,6 +127,7 @@ impl App {
             started_at,
             stopping: CancellationToken::new(),
             strangers: Strangers::default(),
+            watchers: Arc::new(Semaphore::new(Self::WATCHERS)),
             runtime,
         })
     }

@@ -42,6 +42,14 @@ impl ApiError {
             .into()
     }
 
+    /// Too many watch already. Of the codes for what is not to be had now, this one lets a client try again.
+    pub(super) fn too_many_watchers() -> Self {
+        let problem =
+            Problem::new(ErrorCode::DependencyUnavailable, "Too many clients watch the events already.")
+                .hint("Close other windows of the console, or ask for the operations instead.");
+        Self { problem: Box::new(problem), retry_after: Some(10), allow: None }
+    }
+
     /// For an error of the web framework, which has no words of ours.
     pub(super) fn of_status(status: StatusCode) -> Self {
         let problem = match status {

@@ -1,5 +1,7 @@
 //! The event stream.
 
+use recovery_server::app::App;
+
 use crate::world::{Call, World, next_piece};
 
 fn id_of(piece: &str) -> String {
@@ -39,4 +41,20 @@ async fn a_watcher_of_another_run_is_told_to_start_over() {
         let piece = next_piece(&mut body).await;
         assert!(piece.contains("event: reset\n"), "{last}: {piece}");
     }
+}
+
+#[actix_web::test]
+async fn only_so_many_watch_at_once() {
+    let world = World::new();
+    let mut watching = Vec::new();
+    for _ in 0..App::WATCHERS {
+        let response = world.open(Call::get("events").admin()).await;
+        assert_eq!(response.status(), 200);
+        watching.push(response);
+    }
+    let refused = world.send(Call::get("events").admin()).await;
+    refused.assert_problem();
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("10")));
+    watching.pop();
+    assert_eq!(world.open(Call::get("events").admin()).await.status(), 200);
 }

@@ -1,6 +1,6 @@
 //! What happens, as it happens: server-sent events.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -8,9 +8,11 @@ use actix_web::{
     web::{Bytes, Data},
 };
 use futures_util::{Stream, stream};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     app::App,
+    http::error::ApiError,
     operations::{Delivery, Event, Happening, Subscription},
     view::Operation,
 };
@@ -26,7 +28,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 #[utoipa::path(get, path = "/api/v1/recovery/events", tag = "operations",
     params(("Last-Event-ID" = Option<u64>, Header, description = "The id of the last event that was seen")),
     responses((status = 200, description = "The events", content_type = "text/event-stream")))]
-pub(crate) async fn events(app: Data<App>, request: HttpRequest) -> HttpResponse {
+pub(crate) async fn events(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let permit = Arc::clone(&app.watchers).try_acquire_owned().map_err(|_| ApiError::too_many_watchers())?;
     // A number that cannot be read is one that was never given out: the client is told to start over.
     let after = request
         .headers()
@@ -34,22 +37,26 @@ pub(crate) async fn events(app: Data<App>, request: HttpRequest) -> HttpResponse
         .filter(|value| !value.is_empty())
         .map(|value| value.to_str().ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0));
     let subscription = app.operations.events().subscribe(after);
-    HttpResponse::Ok()
+    Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
         .insert_header(("x-accel-buffering", "no"))
-        .streaming(lines(subscription))
+        .streaming(lines(subscription, permit)))
 }
 
-fn lines(subscription: Subscription) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
+/// The events as lines; the permit goes back when the client does.
+fn lines(
+    subscription: Subscription,
+    permit: OwnedSemaphorePermit,
+) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
     // The first piece goes out at once, so that the client sees the connection stand.
     let first = stream::once(async { Ok(Bytes::from_static(b"retry: 3000\n\n")) });
-    let rest = stream::unfold(subscription, |mut subscription| async move {
+    let rest = stream::unfold((subscription, permit), |(mut subscription, permit)| async move {
         let piece = match tokio::time::timeout(HEARTBEAT, subscription.next()).await {
             Err(_) => Bytes::from_static(b": still here\n\n"),
             Ok(Some(delivery)) => Bytes::from(line(&delivery)),
             Ok(None) => return None,
         };
-        Some((Ok(piece), subscription))
+        Some((Ok(piece), (subscription, permit)))
     });
     futures_util::StreamExt::chain(first, rest)
 }
