@@ -280,6 +280,7 @@ const DUMP_FLAGS: &[Flag] = &[
 const RESTORE_FLAGS: &[Flag] = &[
     Flag::alone("version", 'V'),
     Flag::with_value("format", 'F'),
+    Flag::with_value("file", 'f'),
     Flag::with_value("jobs", 'j'),
     Flag::with_value("dbname", 'd'),
     Flag::alone("no-password", 'w'),
