@@ -18,7 +18,9 @@ async fn make_list_inspect_check_restore_roll_back_delete() {
     let report = world.send(Call::post(&format!("backups/{name}/verify")).admin().json("")).await;
     assert_eq!(
         (&report.json["verification"], &report.json["level"]),
-        (&"verified".into(), &"contents".into())
+        (&"verified".into(), &"contents".into()),
+        "{}",
+        report.text
     );
 
     world.database.set_rows("public.notes", 0);
