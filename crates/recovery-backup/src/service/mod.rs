@@ -3,10 +3,12 @@
 mod catalogue;
 mod check;
 mod create;
+mod load;
 mod lock;
 mod reconcile;
 mod restore;
 mod rollback;
+mod take_over;
 mod tool_run;
 
 use std::{path::PathBuf, sync::Arc};

@@ -3,7 +3,7 @@
 use recovery_core::{OperationId, Progress, database::DatabaseName, port::OperationContext};
 use serde_json::json;
 
-use super::{BackupService, ExclusiveLock, restore::id_from_name};
+use super::{BackupService, ExclusiveLock, take_over::id_from_name};
 use crate::{BackupError, ReplacedDatabase, RollbackReport};
 
 impl BackupService {

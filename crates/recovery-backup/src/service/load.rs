@@ -1,0 +1,209 @@
+//! Filling a scratch database from an archive, and proving that it holds what the manifest says.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use recovery_core::{
+    BackupName, Progress,
+    database::{DatabaseName, RowCounts},
+    port::{DatabaseAdmin, OperationContext},
+};
+
+use super::{BackupService, tool_run::Watch};
+use crate::{
+    BackupError, Manifest,
+    archive::{ArchiveReader, DATABASE, Extract},
+    tools::{LoadRequest, Tools},
+    work::{WorkDirectory, blocking, check_cancelled, unless_cancelled},
+};
+
+/// How long undoing may take when PostgreSQL answers slowly or not at all.
+const UNDO: Duration = Duration::from_secs(60);
+
+impl BackupService {
+    /// Unpacks the dump and proves it on the way.
+    pub(super) async fn unpack(
+        &self,
+        name: &BackupName,
+        context: &dyn OperationContext,
+    ) -> Result<(WorkDirectory, Manifest), BackupError> {
+        let file = self.open(name).await?;
+        let (directory, id, needed) = (self.settings.directory.clone(), context.id(), file.size_bytes);
+        let instead = self.settings.temporary_directory.clone();
+        let file = file.file;
+        let name_of_flaw = name.clone();
+        let (work, file) = blocking(move || {
+            // What the manifest claims is compared with the file's size here, before room is asked for.
+            let again = file.try_clone().map_err(BackupError::storage("open a backup", &directory))?;
+            ArchiveReader::open(file).map_err(|flaw| super::catalogue::flawed(&name_of_flaw, flaw))?;
+            Ok((WorkDirectory::with_room(&directory, &instead, id, needed)?, again))
+        })
+        .await?;
+        rewind(&file).map_err(BackupError::storage("read a backup", self.path(name)))?;
+        let extract = Extract { into: work.path().to_owned(), only: |_| true, decode: false };
+        let manifest = self.check_hashes(name, file, Some(extract), context).await?;
+        Ok((work, manifest))
+    }
+
+    /// Fills the scratch database and proves that it holds what the manifest says.
+    pub(super) async fn load(
+        &self,
+        tools: &Tools,
+        work: &WorkDirectory,
+        manifest: &Manifest,
+        scratch: &DatabaseName,
+        context: &dyn OperationContext,
+    ) -> Result<(), BackupError> {
+        self.database.create_database(scratch, &manifest.profile).await?;
+        let application_name = format!("nova-recovery-load-{}", context.id().short());
+        let directory = work.path().join(DATABASE);
+        let command = tools.load(&LoadRequest {
+            target: self.database.target()?,
+            application_name: &application_name,
+            database: scratch,
+            directory: &directory,
+            jobs: self.settings.jobs,
+        });
+        let mut watch = LoadWatch {
+            database: self.database.as_ref(),
+            scratch,
+            total: manifest.database_size_bytes,
+            largest: 0,
+            context,
+        };
+        self.run_tool("pg_restore", command, &application_name, context, &mut watch).await?;
+
+        check_cancelled(context)?;
+        context.report(Progress::phase("comparing and analyzing"));
+        let compare = async {
+            let found = self.database.row_counts(scratch, self.settings.jobs).await?;
+            compare_rows(&manifest.rows, &found)
+        };
+        let analyze = async { Ok(self.database.analyze(scratch, self.settings.jobs).await?) };
+        unless_cancelled(context, async { tokio::try_join!(compare, analyze).map(drop) }).await?;
+        Ok(self.database.apply_profile(scratch, &manifest.profile).await?)
+    }
+
+    /// Drops scratch databases that restores of the past have left. The caller holds the database's lock, so nobody
+    /// works on them.
+    pub(super) async fn sweep_scratch_databases(
+        &self,
+        live: &DatabaseName,
+    ) -> Result<Vec<DatabaseName>, BackupError> {
+        let mut swept = Vec::new();
+        for entry in self.database.databases().await? {
+            if entry.name.is_scratch_of(live) {
+                match self.database.drop_database(&entry.name).await {
+                    Ok(()) => swept.push(entry.name),
+                    // It takes room, but must not stand in the way of what comes next.
+                    Err(error) => {
+                        tracing::warn!(database = %entry.name, %error, "cannot drop a scratch database");
+                    }
+                }
+            }
+        }
+        Ok(swept)
+    }
+
+    /// Drops a scratch database that is not needed.
+    pub(super) async fn undo(&self, scratch: &DatabaseName) {
+        let dropped = tokio::time::timeout(UNDO, self.database.drop_database(scratch)).await;
+        if !matches!(dropped, Ok(Ok(()))) {
+            tracing::warn!(%scratch, "the scratch database is left over; it is dropped when PostgreSQL answers again");
+        }
+    }
+}
+
+fn rewind(mut file: &std::fs::File) -> std::io::Result<()> {
+    std::io::Seek::rewind(&mut file)
+}
+
+/// Says where the rows differ, naming at most three tables.
+fn compare_rows(expected: &RowCounts, found: &RowCounts) -> Result<(), BackupError> {
+    let mut differences = Vec::new();
+    let names: BTreeMap<&String, ()> =
+        expected.tables.keys().chain(found.tables.keys()).map(|name| (name, ())).collect();
+    for name in names.into_keys() {
+        match (expected.tables.get(name), found.tables.get(name)) {
+            (Some(expected), Some(found)) if expected == found => {}
+            (Some(expected), Some(found)) => {
+                differences.push(format!("{name} has {found} rows instead of {expected}"));
+            }
+            (Some(_), None) => differences.push(format!("{name} is missing")),
+            (None, _) => differences.push(format!("{name} is in no manifest")),
+        }
+    }
+    if expected.large_objects != found.large_objects {
+        differences.push(format!(
+            "there are {} large objects instead of {}",
+            found.large_objects, expected.large_objects
+        ));
+    }
+    let rest = differences.len().saturating_sub(3);
+    differences.truncate(3);
+    if rest > 0 {
+        differences.push(format!("and {rest} more"));
+    }
+    if differences.is_empty() { Ok(()) } else { Err(BackupError::RowsDiffer { why: differences.join("; ") }) }
+}
+
+/// Watches the scratch database grow.
+struct LoadWatch<'a> {
+    database: &'a dyn DatabaseAdmin,
+    scratch: &'a DatabaseName,
+    total: u64,
+    largest: u64,
+    context: &'a dyn OperationContext,
+}
+
+#[async_trait::async_trait]
+impl Watch for LoadWatch<'_> {
+    // Each look asks the server for a size, which it has to add up.
+    const EVERY: Duration = Duration::from_secs(2);
+    // The size stands still while a foreign key is checked or an index sorted, for hours where the tables are large.
+    // Meanwhile the live database serves, and the operation can be cancelled.
+    const STALL: Option<Duration> = None;
+
+    async fn look(&mut self) -> u64 {
+        let databases = self.database.databases().await.unwrap_or_default();
+        let size = databases
+            .into_iter()
+            .find(|entry| entry.name == *self.scratch)
+            .and_then(|entry| entry.size_bytes);
+        self.largest = self.largest.max(size.unwrap_or(0));
+        self.context.report(Progress::bytes("loading", self.largest.min(self.total), Some(self.total)));
+        self.largest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(tables: &[(&str, u64)]) -> RowCounts {
+        RowCounts {
+            tables: tables.iter().map(|(name, rows)| ((*name).to_owned(), *rows)).collect(),
+            large_objects: 0,
+        }
+    }
+
+    fn check(expected: &[(&str, u64)], found: &[(&str, u64)], difference: Option<&str>) {
+        let result = compare_rows(&counts(expected), &counts(found));
+        assert_eq!(
+            result.err().map(|error| error.to_string()),
+            difference.map(|why| format!("what was loaded differs from the backup: {why}"))
+        );
+    }
+
+    #[test]
+    fn rows_are_compared_table_by_table() {
+        check(&[("a", 1), ("b", 2)], &[("a", 1), ("b", 2)], None);
+        check(&[("a", 1)], &[("a", 0)], Some("a has 0 rows instead of 1"));
+        check(&[("a", 1), ("b", 2)], &[("a", 1)], Some("b is missing"));
+        check(&[], &[("a", 1)], Some("a is in no manifest"));
+        check(
+            &[("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 1)],
+            &[],
+            Some("a is missing; b is missing; c is missing; and 2 more"),
+        );
+    }
+}

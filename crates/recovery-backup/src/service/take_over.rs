@@ -1,0 +1,115 @@
+//! Taking over: the swap of two names, in one transaction, and what is written down around it.
+
+use std::time::{Duration, Instant};
+
+use recovery_core::{
+    BackupName, OperationId, Progress,
+    database::DatabaseName,
+    port::{DatabaseError, OperationContext, Swap},
+};
+use serde_json::json;
+use time::OffsetDateTime;
+
+use super::{BackupService, ExclusiveLock};
+use crate::{BackupError, ReplacedDatabase};
+
+/// How long the restored database may take to answer among all the clients that come back.
+const PROBE: Duration = Duration::from_secs(10);
+
+impl BackupService {
+    /// Makes `incoming` the live database, and keeps the present one. `backup` is what `incoming` holds.
+    pub(super) async fn take_over(
+        &self,
+        lock: &ExclusiveLock,
+        incoming: &DatabaseName,
+        backup: Option<&BackupName>,
+        context: &dyn OperationContext,
+    ) -> Result<Swapped, BackupError> {
+        let live = self.database.target()?.database.clone();
+        let at = self.clock.now();
+        let existing = self.database.databases().await?;
+        let taken = |name: &DatabaseName| existing.iter().any(|entry| entry.name == *name);
+        let retired =
+            (1..=9999).map(|attempt| live.replaced(at, attempt)).find(|name| !taken(name)).ok_or_else(
+                || DatabaseError::TimedOut { doing: "looking for a free database name".to_owned() },
+            )?;
+        let replaced = taken(&live).then(|| ReplacedDatabase {
+            id: context.id(),
+            filename: backup.cloned(),
+            restored_at: at,
+            replaced_database: retired.clone(),
+            kept_until: at + self.settings.keep_replaced,
+        });
+        // Written before the swap, so that no crash can leave a kept database without its history. Until the database
+        // exists, nobody is shown the entry.
+        if let Some(replaced) = replaced.clone() {
+            self.records.update_replaced(move |list| list.push(replaced)).await?;
+        }
+        self.database.probe(incoming).await?;
+        lock.still_held().await?;
+        context.seal()?;
+        context.report(Progress::phase("swapping"));
+        let swap = Swap { live: live.clone(), incoming: incoming.clone(), retired };
+        context
+            .record(
+                "swapping",
+                json!({ "live": &swap.live, "incoming": &swap.incoming, "retired": &swap.retired }),
+            )
+            .await?;
+        self.records.set_pending_swap(Some(&swap)).await?;
+        let swapped = self.database.swap(&swap).await;
+        self.forget_pending_swap().await;
+        swapped?;
+        context.record("swapped", json!({})).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the journal does not say that the swap was done");
+        });
+        Ok(Swapped { at, replaced, answers: self.answers(&live).await })
+    }
+
+    /// Forgets a swap that is over, unless it has left a database closed to sessions: then the next start opens it.
+    async fn forget_pending_swap(&self) {
+        let open = self.database.databases().await.is_ok_and(|databases| {
+            let live = self.database.target().map(|target| &target.database);
+            databases
+                .iter()
+                .all(|entry| entry.accepts_sessions || live.as_ref().is_ok_and(|live| entry.name != **live))
+        });
+        if open && let Err(error) = self.records.set_pending_swap(None).await {
+            tracing::warn!(%error, "the swap that is over is still written down; the next start looks at it again");
+        }
+    }
+
+    /// Whether the new live database lets us in. It did before the swap; now every client comes back at once, so it is
+    /// given a moment. It is not taken back where it does not: clients may have written to it.
+    async fn answers(&self, live: &DatabaseName) -> bool {
+        let give_up = Instant::now() + PROBE;
+        loop {
+            match self.database.probe(live).await {
+                Ok(()) => return true,
+                Err(error) if Instant::now() > give_up => {
+                    tracing::error!(%error, "the restored database is in place, but does not answer");
+                    return false;
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        }
+    }
+}
+
+/// A swap that was done.
+pub(super) struct Swapped {
+    /// When, UTC.
+    pub at: OffsetDateTime,
+    /// The database that was live before, where there was one.
+    pub replaced: Option<ReplacedDatabase>,
+    /// Whether the new live database has answered since.
+    pub answers: bool,
+}
+
+/// What an operation id stands for where the history of a replaced database is lost: the same id for the same name.
+pub(super) fn id_from_name(name: &DatabaseName) -> Option<OperationId> {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(name.as_str().as_bytes());
+    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    hex.parse().ok()
+}
