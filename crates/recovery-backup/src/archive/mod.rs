@@ -7,11 +7,13 @@
 //! simply not what has to stand there. An operator needs no more than `tar`, `sha256sum` and `pg_restore` to use one.
 
 mod contents;
+mod extract;
 mod reader;
 mod writer;
 
-pub(crate) use contents::decode_to_end;
-pub(crate) use reader::{ArchiveReader, Extract, Flaw, read_manifest};
+use contents::decode_to_end;
+pub(crate) use extract::{Extract, Room};
+pub(crate) use reader::{ArchiveReader, Flaw, read_manifest};
 pub(crate) use writer::{WriteError, write_archive};
 
 use time::OffsetDateTime;

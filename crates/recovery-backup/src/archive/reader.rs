@@ -1,17 +1,17 @@
 //! Reads an archive, trusting nothing that it says.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{FileExt, OpenOptionsExt},
-    path::{Component, Path, PathBuf},
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::FileExt,
+    path::{Component, Path},
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
     thread,
 };
 
 use sha2::{Digest, Sha256};
 
-use super::{BLOCK, CHUNK, DATABASE, SUMS, ZEROS, decode_to_end, file_size, header, hex, padding, sums};
+use super::{BLOCK, CHUNK, DATABASE, SUMS, ZEROS, file_size, header, hex, padding, sums};
 use crate::{Manifest, Member, work::Meter};
 
 /// Why an archive was not read to its end.
@@ -108,40 +108,10 @@ impl Visitor for () {
     }
 }
 
-fn drain(contents: &mut dyn Read) -> Result<(), Flaw> {
+pub(super) fn drain(contents: &mut dyn Read) -> Result<(), Flaw> {
     let mut buffer = vec![0; CHUNK];
     while contents.read(&mut buffer)? > 0 {}
     Ok(())
-}
-
-/// Writes members below a directory.
-pub(crate) struct Extract {
-    /// The directory, which exists.
-    pub into: PathBuf,
-    /// Only members for which this holds are written; the others are just read.
-    pub only: fn(&Member) -> bool,
-    /// Whether dump files are decoded as well, to see that they can be.
-    pub decode: bool,
-}
-
-impl Visitor for Extract {
-    fn member(&self, member: &Member, contents: &mut dyn Read) -> Result<(), Flaw> {
-        if !(self.only)(member) {
-            return if self.decode { decode_to_end(&member.path, contents) } else { drain(contents) };
-        }
-        let path = self.into.join(&member.path);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        let mut buffer = vec![0; CHUNK];
-        loop {
-            let read = contents.read(&mut buffer)?;
-            let Some(chunk) = buffer.get(..read).filter(|chunk| !chunk.is_empty()) else { break };
-            out.write_all(chunk)?;
-        }
-        if self.decode { decode_to_end(&member.path, &mut File::open(&path)?) } else { Ok(()) }
-    }
 }
 
 /// An archive whose manifest was read and found plausible.
@@ -169,6 +139,11 @@ impl ArchiveReader {
             None => return damaged("its manifest claims impossible sizes"),
         }
         Ok(Self { file, manifest, manifest_bytes })
+    }
+
+    /// What the archive says of itself.
+    pub(crate) fn manifest(&self) -> &Manifest {
+        &self.manifest
     }
 
     /// Reads every byte to the end of the file, several members at once. Each is handed to the visitor; that its hash

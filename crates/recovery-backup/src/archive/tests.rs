@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{Read, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use recovery_core::{
@@ -85,7 +86,7 @@ fn read(path: &Path, visitor: &Extract) -> Result<Manifest, Flaw> {
 }
 
 fn check(path: &Path) -> Result<Manifest, Flaw> {
-    read(path, &Extract { into: PathBuf::new(), only: |_| false, decode: true })
+    read(path, &Extract { into: PathBuf::new(), only: |_| false, decode: true, inflate: None })
 }
 
 /// Reads an archive that was changed, and says how it was found out.
@@ -101,7 +102,9 @@ fn flaw_after(change: impl FnOnce(&mut Vec<u8>)) -> String {
 fn what_was_packed_is_what_is_unpacked() {
     let (_directory, path) = archive();
     let into = tempfile::tempdir().unwrap();
-    let manifest = read(&path, &Extract { into: into.path().into(), only: |_| true, decode: true }).unwrap();
+    let manifest =
+        read(&path, &Extract { into: into.path().into(), only: |_| true, decode: true, inflate: None })
+            .unwrap();
     assert_eq!(manifest.members.len(), FILES.len());
     for (name, contents) in FILES {
         let mut unpacked = fs::read(into.path().join(DATABASE).join(name)).unwrap();
@@ -112,6 +115,55 @@ fn what_was_packed_is_what_is_unpacked() {
         } else {
             assert_eq!(unpacked, contents);
         }
+    }
+}
+
+#[test]
+fn compressed_files_are_inflated_where_there_is_room() {
+    let (_directory, path) = archive();
+    let into = tempfile::tempdir().unwrap();
+    let size = FILES
+        .iter()
+        .filter(|(name, _)| name.ends_with(".gz"))
+        .map(|(name, _)| name.len() * 3000)
+        .sum::<usize>();
+    let inflate = |into: &Path, room: usize| {
+        let room = Room::new(room as u64);
+        let extract =
+            Extract { into: into.into(), only: |_| true, decode: false, inflate: Some(Arc::clone(&room)) };
+        (read(&path, &extract).map(drop), room)
+    };
+    let (inflated, room) = inflate(into.path(), size);
+    inflated.unwrap();
+    assert!(!room.is_exceeded());
+    for (name, contents) in FILES {
+        let expected = match name.strip_suffix(".gz") {
+            Some(_) => name.repeat(3000).into_bytes(),
+            None => contents.to_vec(),
+        };
+        let name = name.strip_suffix(".gz").unwrap_or(name);
+        assert!(fs::read(into.path().join(DATABASE).join(name)).unwrap() == expected, "{name}");
+    }
+
+    let into = tempfile::tempdir().unwrap();
+    let (refused, room) = inflate(into.path(), size - 1);
+    assert!(matches!(refused, Err(Flaw::Io(error)) if error.kind() == std::io::ErrorKind::StorageFull));
+    assert!(room.is_exceeded());
+}
+
+#[test]
+fn what_is_inflated_is_proven_as_well() {
+    let (_directory, path) = archive();
+    let good = fs::read(&path).unwrap();
+    for at in (0..good.len()).step_by(37) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let into = tempfile::tempdir().unwrap();
+        let room = Some(Room::new(u64::MAX));
+        let extract = Extract { into: into.path().into(), only: |_| true, decode: false, inflate: room };
+        let found = read(&path, &extract);
+        assert!(matches!(found, Err(Flaw::Damaged(_) | Flaw::UnknownFormat(_))), "{at}: {found:?}");
     }
 }
 
@@ -272,7 +324,11 @@ fn a_dump_file_that_does_not_decode_is_found_even_with_a_right_hash() {
     {
         let path = directory.path().join(name);
         fs::write(&path, bytes).unwrap();
-        let decoded = decode_to_end(&format!("{DATABASE}/{name}"), &mut fs::File::open(&path).unwrap());
+        let decoded = decode_to_end(
+            &format!("{DATABASE}/{name}"),
+            &mut fs::File::open(&path).unwrap(),
+            &mut std::io::sink(),
+        );
         assert!(matches!(decoded, Err(Flaw::Damaged(_))), "{name}");
     }
 }

@@ -83,6 +83,7 @@ impl BackupService {
             into: scratch.path().to_owned(),
             only: |member| member.path == format!("{DATABASE}/toc.dat"),
             decode: true,
+            inflate: None,
         };
         let manifest = self.check_hashes(name, file, Some(extract), context).await?;
         context.report(Progress::phase("reading the table of contents"));

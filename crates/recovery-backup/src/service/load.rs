@@ -1,6 +1,6 @@
 //! Filling a scratch database from an archive, and proving that it holds what the manifest says.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 use recovery_core::{
     BackupName, Progress,
@@ -11,7 +11,8 @@ use recovery_core::{
 use super::{BackupService, tool_run::Watch};
 use crate::{
     BackupError, Manifest,
-    archive::{ArchiveReader, DATABASE, Extract},
+    archive::{ArchiveReader, DATABASE, Extract, Room},
+    space,
     tools::{LoadRequest, Tools},
     work::{WorkDirectory, blocking, check_cancelled, unless_cancelled},
 };
@@ -31,16 +32,34 @@ impl BackupService {
         let instead = self.settings.temporary_directory.clone();
         let file = file.file;
         let name_of_flaw = name.clone();
-        let (work, file) = blocking(move || {
+        let (work, file, claimed_size) = blocking(move || {
             // What the manifest claims is compared with the file's size here, before room is asked for.
             let again = file.try_clone().map_err(BackupError::storage("open a backup", &directory))?;
-            ArchiveReader::open(file).map_err(|flaw| super::catalogue::flawed(&name_of_flaw, flaw))?;
-            Ok((WorkDirectory::with_room(&directory, &instead, id, needed)?, again))
+            let archive =
+                ArchiveReader::open(file).map_err(|flaw| super::catalogue::flawed(&name_of_flaw, flaw))?;
+            let claimed_size = archive.manifest().database_size_bytes;
+            Ok((WorkDirectory::with_room(&directory, &instead, id, needed)?, again, claimed_size))
         })
         .await?;
         rewind(&file).map_err(BackupError::storage("read a backup", self.path(name)))?;
-        let extract = Extract { into: work.path().to_owned(), only: |_| true, decode: false };
-        let manifest = self.check_hashes(name, file, Some(extract), context).await?;
+        let extract =
+            |inflate| Extract { into: work.path().to_owned(), only: |_| true, decode: false, inflate };
+        if let Some(room) = room_to_inflate(claimed_size, work.path())? {
+            let again = file.try_clone().map_err(BackupError::storage("read a backup", self.path(name)))?;
+            let inflated = extract(Some(Arc::clone(&room)));
+            match self.check_hashes(name, again, Some(inflated), context).await {
+                Err(_) if room.is_exceeded() => {}
+                done => return done.map(|manifest| (work, manifest)),
+            }
+            tracing::info!("the dump is larger than it seemed; it is unpacked as it is");
+            let unpacked = work.path().join(DATABASE);
+            blocking(move || {
+                fs::remove_dir_all(&unpacked).map_err(BackupError::storage("unpack a backup", &unpacked))
+            })
+            .await?;
+            rewind(&file).map_err(BackupError::storage("read a backup", self.path(name)))?;
+        }
+        let manifest = self.check_hashes(name, file, Some(extract(None)), context).await?;
         Ok((work, manifest))
     }
 
@@ -111,6 +130,17 @@ impl BackupService {
             tracing::warn!(%scratch, "the scratch database is left over; it is dropped when PostgreSQL answers again");
         }
     }
+}
+
+/// How much may be written to inflate the dump of a database of this size; `None` where it is left compressed. It
+/// must fit into memory together with what the server needs: from a disk, fewer bytes are read faster.
+fn room_to_inflate(database_size: u64, directory: &Path) -> Result<Option<Arc<Room>>, BackupError> {
+    const LARGEST_DATABASE: u64 = 2 * 1024 * 1024 * 1024;
+    // A dump has no indexes, but it has what the database stores compressed, and numbers as text.
+    let room = database_size.saturating_mul(2);
+    let wanted = database_size <= LARGEST_DATABASE
+        && space::available(directory)? >= room.saturating_mul(2).saturating_add(space::FLOOR);
+    Ok(wanted.then(|| Room::new(room)))
 }
 
 fn rewind(mut file: &std::fs::File) -> std::io::Result<()> {
