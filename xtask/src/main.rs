@@ -1,4 +1,4 @@
-//! The commands of a developer's day: `cargo xtask up`, `test`, `bench`, `tidy`, `openapi`.
+//! The commands of a developer's day: `cargo xtask up`, `test`, `servers`, `bench`, `tidy`, `openapi`.
 //!
 //! Nothing here is part of the product, and nothing of the product is linked in: the service is run as the program
 //! that a user would run.
@@ -10,6 +10,7 @@ mod openapi;
 mod packages;
 mod redis;
 mod sample;
+mod servers;
 mod service;
 mod shell;
 mod signal;
@@ -36,6 +37,8 @@ enum Command {
     Up(up::Options),
     /// Everything that must hold: format, lints, rules, documents, tests against real servers, examples
     Test,
+    /// Where the PostgreSQL servers of the tests are, as lines for `eval`; fetches what is missing
+    Servers,
     /// Speed and memory against pg_dump, pg_restore and the classic way, with limits
     Bench(bench::Options),
     /// The rules that the compiler does not check: layers, file sizes, leftovers
@@ -58,6 +61,7 @@ fn run() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Up(options) => up::run(&options),
         Command::Test => test::run(),
+        Command::Servers => servers::show(),
         Command::Bench(options) => bench::run(&options),
         Command::Tidy => tidy::run(),
         Command::Openapi => openapi::write(),

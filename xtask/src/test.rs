@@ -4,13 +4,13 @@ mod examples;
 mod summary;
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use anyhow::{Result, bail};
 
-use crate::{openapi, packages, shell, tidy, workspace};
+use crate::{openapi, packages, servers, shell, tidy, workspace};
 use summary::Counts;
 
 /// Runs every step. The last line says how many checks passed and failed: tests, documentation tests, examples, and
@@ -34,7 +34,12 @@ pub(crate) fn run() -> Result<()> {
 }
 
 fn steps(counts: &mut Counts) -> Result<()> {
-    step("packages", packages::ensure)?;
+    let mut variables = Vec::new();
+    step("packages", || {
+        packages::ensure()?;
+        variables = servers::variables()?;
+        Ok(())
+    })?;
     step("format", || shell::run(&mut shell::cargo(["fmt", "--all", "--check"])))?;
     step("tidy", tidy::run)?;
     step("clippy", || {
@@ -55,7 +60,7 @@ fn steps(counts: &mut Counts) -> Result<()> {
     })?;
     let Some(binary) = binary else { bail!("nova-recovery was not built") };
     step("generated documents", || openapi::check(&binary))?;
-    step("tests", || tests(&binary, counts))?;
+    step("tests", || tests(&binary, &variables, counts))?;
     step("documentation tests", || {
         let mut doc = shell::cargo(["test", "--workspace", "--doc", "--quiet"]);
         counts.add(summary::run_showing(&mut doc, summary::libtest)?)
@@ -67,7 +72,7 @@ fn steps(counts: &mut Counts) -> Result<()> {
     })
 }
 
-fn tests(binary: &Path, counts: &mut Counts) -> Result<()> {
+fn tests(binary: &Path, servers: &[(String, PathBuf)], counts: &mut Counts) -> Result<()> {
     let (mut command, parse): (_, fn(&str) -> Option<Counts>) =
         if shell::quiet(&mut shell::cargo(["nextest", "--version"])).is_ok() {
             (
@@ -89,7 +94,8 @@ fn tests(binary: &Path, counts: &mut Counts) -> Result<()> {
                 summary::libtest,
             )
         };
-    counts.add(summary::run_showing(command.env("NOVA_RECOVERY_BIN", binary), parse)?)
+    command.env("NOVA_RECOVERY_BIN", binary).envs(servers.iter().map(|(name, path)| (name, path)));
+    counts.add(summary::run_showing(&mut command, parse)?)
 }
 
 fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {

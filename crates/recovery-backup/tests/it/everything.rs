@@ -8,20 +8,23 @@ use recovery_core::port::{OperationContext, Unwatched};
 use crate::fixture::{DATABASE, Fixture};
 
 /// The whole database, its own properties included, as `pg_dump` sees it.
-fn dump(fixture: &Fixture) -> String {
+pub(crate) fn dump(fixture: &Fixture) -> String {
     fixture.server.pg_dump(DATABASE, &["--create"])
 }
 
-fn load_everything(fixture: &Fixture) {
+pub(crate) fn load_everything(fixture: &Fixture) {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/everything.sql");
     fixture.sql(&fs::read_to_string(file).unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_comes_back_exactly_as_it_was() {
-    let fixture = Fixture::empty();
-    load_everything(&fixture);
-    let before = dump(&fixture);
+    comes_back(&Fixture::empty()).await;
+}
+
+pub(crate) async fn comes_back(fixture: &Fixture) {
+    load_everything(fixture);
+    let before = dump(fixture);
     let backup = fixture.create().await;
 
     fixture.sql(
@@ -29,18 +32,18 @@ async fn everything_comes_back_exactly_as_it_was() {
            TRUNCATE "Größe & Co"."Tabelle ""mit"" allem"; ALTER DATABASE nova RESET ALL; ALTER DATABASE nova OWNER TO nova;
            COMMENT ON DATABASE nova IS NULL; GRANT ALL ON DATABASE nova TO PUBLIC; ALTER DATABASE nova CONNECTION LIMIT 5;"#,
     );
-    let damaged = dump(&fixture);
+    let damaged = dump(fixture);
     assert_ne!(damaged, before);
 
     let report = fixture.restore(&backup.filename).await.unwrap();
     assert!(report.created_roles.is_empty(), "every role was there: {report:?}");
-    assert_eq!(dump(&fixture), before);
+    assert_eq!(dump(fixture), before);
 
     let context = Unwatched::new();
     let lock = fixture.lock(OperationKind::Rollback, &context).await;
     fixture.backups.rollback(&lock, report.id, &context).await.unwrap();
     assert_eq!(
-        dump(&fixture),
+        dump(fixture),
         damaged,
         "a rollback brings back what was there before the restore, its settings included"
     );

@@ -15,3 +15,4 @@ mod faults;
 mod fixture;
 mod locks;
 mod round_trip;
+mod versions;

@@ -90,6 +90,14 @@ async fn postgresql_keeps_the_promises_of_database_administration() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_does_postgresql_17() {
+    let (server, database) = crate::with_nova(PostgresServer::start_version(17));
+    contract::protected_database(&RealServer { server, database }).await;
+    let (server, database) = crate::with_nova(PostgresServer::start_version(17));
+    contract::database_admin(&RealServer { server, database }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_target_nothing_is_configured() {
     let none = PostgresDatabase::new(None);
     contract::database_unconfigured(&none, &none).await;

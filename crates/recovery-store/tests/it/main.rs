@@ -18,6 +18,7 @@ mod snapshot;
 mod state;
 mod swap;
 mod tables;
+mod versions;
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,10 @@ fn name(text: &str) -> DatabaseName {
 
 /// A server with an empty database `nova`, which is protected.
 fn server_with_nova() -> (PostgresServer, PostgresDatabase) {
-    let server = PostgresServer::start();
+    with_nova(PostgresServer::start())
+}
+
+fn with_nova(server: PostgresServer) -> (PostgresServer, PostgresDatabase) {
     server.psql("postgres", "CREATE DATABASE nova");
     let database = PostgresDatabase::new(Some(server.target("nova")));
     (server, database)

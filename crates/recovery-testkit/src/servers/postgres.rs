@@ -11,7 +11,7 @@ use secrecy::SecretString;
 
 use super::{
     free_port,
-    template::{copy, new_directory, newest_programs, template, user_to_run_as},
+    template::{copy, new_directory, newest_programs, programs_of, template, user_to_run_as},
     wait_until,
     watchdog::Watchdog,
 };
@@ -36,6 +36,24 @@ impl PostgresServer {
     #[must_use]
     pub fn start() -> Self {
         Self::start_with(&newest_programs(), &[])
+    }
+
+    /// Starts a server of a major version: the one that `NOVA_RECOVERY_PG<major>` leads to, or that is installed.
+    ///
+    /// # Panics
+    /// Panics where there is none, or it does not start.
+    #[must_use]
+    pub fn start_version(major: u32) -> Self {
+        Self::start_with(&Self::programs_of(major), &[])
+    }
+
+    /// The directory of the programs of a major version.
+    ///
+    /// # Panics
+    /// Panics where they are not to be found.
+    #[must_use]
+    pub fn programs_of(major: u32) -> PathBuf {
+        programs_of(major)
     }
 
     /// Starts a server with the programs of this directory and with further settings such as `max_connections=5`.

@@ -31,6 +31,19 @@ pub(super) fn newest_programs() -> PathBuf {
         .join("bin")
 }
 
+/// The server programs of a major version.
+pub(super) fn programs_of(major: u32) -> PathBuf {
+    let variable = format!("NOVA_RECOVERY_PG{major}");
+    let told = std::env::var_os(&variable).map(PathBuf::from);
+    let programs = told.unwrap_or_else(|| format!("/usr/lib/postgresql/{major}/bin").into());
+    assert!(
+        programs.join("postgres").exists(),
+        "no PostgreSQL {major} in {}; `cargo xtask test` sets {variable}, and `eval \"$(cargo xtask servers)\"` does",
+        programs.display()
+    );
+    programs
+}
+
 /// PostgreSQL refuses to run as root: then it runs as the user `postgres`.
 pub(super) fn user_to_run_as() -> Option<UserAndGroup> {
     use std::os::unix::fs::MetadataExt;
