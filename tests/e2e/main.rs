@@ -12,6 +12,8 @@
 mod access;
 mod archives;
 mod cli;
+mod crash;
+mod crash_points;
 mod faults;
 mod lifecycle;
 mod service;

@@ -93,8 +93,17 @@ impl World {
 
     /// The binary with the settings of this world and nothing else.
     pub(crate) fn binary(&self) -> Command {
-        let path = std::env::var_os("NOVA_RECOVERY_BIN")
-            .expect("NOVA_RECOVERY_BIN names the built nova-recovery; `cargo xtask test` sets it");
+        self.command("NOVA_RECOVERY_BIN")
+    }
+
+    /// The one that was built with the feature `crash-points`.
+    pub(crate) fn crash_binary(&self) -> Command {
+        self.command("NOVA_RECOVERY_CRASH_BIN")
+    }
+
+    fn command(&self, variable: &str) -> Command {
+        let path = std::env::var_os(variable)
+            .unwrap_or_else(|| panic!("{variable} names a built nova-recovery; `cargo xtask test` sets it"));
         let mut command = Command::new(path);
         command
             .env_clear()
@@ -124,9 +133,12 @@ impl World {
     }
 
     pub(crate) async fn serve_with(&self, change: impl FnOnce(&mut Command)) -> Service {
+        self.serve_by(self.binary(), change).await
+    }
+
+    pub(crate) async fn serve_by(&self, mut command: Command, change: impl FnOnce(&mut Command)) -> Service {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = self.directory.path().join(format!("log-{port}"));
-        let mut command = self.binary();
         command.arg("serve").env("PORT", port.to_string()).stdin(Stdio::null());
         command.stdout(File::create(&log).unwrap()).stderr(File::options().append(true).open(&log).unwrap());
         change(&mut command);
@@ -252,8 +264,13 @@ impl Service {
     /// Asks it to end, and waits for its exit status.
     pub(crate) async fn stop(&mut self) -> std::process::ExitStatus {
         rustix::process::kill_process(self.pid(), rustix::process::Signal::TERM).unwrap();
+        self.ended("the service to end").await
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(&mut self, what: &str) -> std::process::ExitStatus {
         let mut status = None;
-        until("the service to end", async || {
+        until(what, async || {
             status = self.process.try_wait().unwrap();
             status.is_some()
         })

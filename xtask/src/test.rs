@@ -58,9 +58,16 @@ fn steps(counts: &mut Counts) -> Result<()> {
         binary = Some(workspace::build_everything()?);
         Ok(())
     })?;
-    let Some(binary) = binary else { bail!("nova-recovery was not built") };
+    let mut crash_points = None;
+    step("build with crash points", || {
+        crash_points = Some(workspace::build_crash_points()?);
+        Ok(())
+    })?;
+    let (Some(binary), Some(crash_points)) = (binary, crash_points) else {
+        bail!("nova-recovery was not built")
+    };
     step("generated documents", || openapi::check(&binary))?;
-    step("tests", || tests(&binary, &variables, counts))?;
+    step("tests", || tests(&binary, &crash_points, &variables, counts))?;
     step("documentation tests", || {
         let mut doc = shell::cargo(["test", "--workspace", "--doc", "--quiet"]);
         counts.add(summary::run_showing(&mut doc, summary::libtest)?)
@@ -72,7 +79,12 @@ fn steps(counts: &mut Counts) -> Result<()> {
     })
 }
 
-fn tests(binary: &Path, servers: &[(String, PathBuf)], counts: &mut Counts) -> Result<()> {
+fn tests(
+    binary: &Path,
+    crash_points: &Path,
+    servers: &[(String, PathBuf)],
+    counts: &mut Counts,
+) -> Result<()> {
     let (mut command, parse): (_, fn(&str) -> Option<Counts>) =
         if shell::quiet(&mut shell::cargo(["nextest", "--version"])).is_ok() {
             (
@@ -94,7 +106,8 @@ fn tests(binary: &Path, servers: &[(String, PathBuf)], counts: &mut Counts) -> R
                 summary::libtest,
             )
         };
-    command.env("NOVA_RECOVERY_BIN", binary).envs(servers.iter().map(|(name, path)| (name, path)));
+    command.env("NOVA_RECOVERY_BIN", binary).env("NOVA_RECOVERY_CRASH_BIN", crash_points);
+    command.envs(servers.iter().map(|(name, path)| (name, path)));
     counts.add(summary::run_showing(&mut command, parse)?)
 }
 

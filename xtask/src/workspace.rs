@@ -47,6 +47,17 @@ pub(crate) fn build_everything() -> Result<PathBuf> {
     built("debug", "nova-recovery")
 }
 
+/// Builds the program for tests that dies at named moments, and returns its path. The example is built for its
+/// dev-dependencies: with them the shared dependencies have the features that they have in [`build_everything`], and
+/// are not built anew.
+pub(crate) fn build_crash_points() -> Result<PathBuf> {
+    const NAME: &str = "nova-recovery-crash-points";
+    let features = ["--features", "recovery-server/crash-points"];
+    let targets = ["--bin", NAME, "--example", "names"];
+    shell::run(shell::cargo(["build", "--workspace"]).args(features).args(targets))?;
+    built("debug", NAME)
+}
+
 /// The path of a program that was built.
 pub(crate) fn built(profile: &str, name: &str) -> Result<PathBuf> {
     let path = target_directory()?.join(profile).join(name);

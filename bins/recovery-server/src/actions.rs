@@ -81,7 +81,7 @@ impl App {
             Some(restore.to_string()),
             move |work| async move {
                 work.context.seal()?;
-                let dropped = work.backups.drop_replaced(&work.lock, restore).await?;
+                let dropped = work.backups.drop_replaced(&work.lock, restore, work.context.as_ref()).await?;
                 to_value(view::DroppedReplaced::from(dropped))
             },
         )

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use recovery_backup::{BackupError, BackupService, BackupSettings};
 use recovery_core::{
-    Actor, OperationId, OperationKind,
+    Actor, OperationId, OperationKind, crash_point,
     port::{
         AuditLog, Clock, CommandRunner, DatabaseAdmin, DatabaseError, DocumentStore, Journal, KeyValue,
         ProtectedDatabase,
@@ -147,7 +147,9 @@ impl App {
     /// Reads what earlier runs left, and begins what goes on in the background: asking after the dependencies,
     /// clearing up after operations that were cut off, dropping replaced databases whose time is over.
     pub async fn start(self: &Arc<Self>) {
-        if let Err(error) = self.operations.load().await {
+        // Another process may be at work in the same directory.
+        let elsewhere = self.backups.holder().await;
+        if let Err(error) = self.operations.load(elsewhere).await {
             tracing::error!("the operations of earlier runs are not known: {}", chain(&error));
         }
         let app = Arc::clone(self);
@@ -197,10 +199,13 @@ impl App {
     pub async fn clear_up(&self) -> Result<Vec<String>, BackupError> {
         let lock = self.backups.lock(OperationKind::CleanUp, OperationId::new(), &Actor::service()).await?;
         // Under the lock nothing else works on the database, so what is open in the journal was cut off.
-        self.operations.load().await?;
-        let done = self.backups.reconcile(&lock).await?;
-        self.operations.settle(&done).await?;
-        Ok(done)
+        let unfinished = self.operations.load(None).await;
+        // What is left lying about is cleared up even where the journal cannot be read.
+        let found = self.backups.reconcile(&lock, unfinished.as_deref().unwrap_or_default()).await?;
+        unfinished?;
+        crash_point("clear-up:before-settling");
+        self.operations.settle(&found.operations).await?;
+        Ok(found.done)
     }
 
     async fn clear_up_once_possible(&self) {

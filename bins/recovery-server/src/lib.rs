@@ -8,6 +8,8 @@ mod actions;
 pub mod app;
 pub mod auth;
 pub mod cli;
+#[cfg(feature = "crash-points")]
+pub mod crash;
 mod dependencies;
 mod housekeeping;
 pub mod http;

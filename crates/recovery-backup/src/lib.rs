@@ -21,5 +21,5 @@ mod work;
 pub use error::BackupError;
 pub use manifest::{Manifest, Member};
 pub use report::{ReplacedDatabase, RestoreReport, RollbackReport, VerifyReport};
-pub use service::{BackupFile, BackupService, DirectoryLock, ExclusiveLock};
+pub use service::{BackupFile, BackupService, DirectoryLock, ExclusiveLock, Reconciled};
 pub use settings::{BackupSettings, Compression};

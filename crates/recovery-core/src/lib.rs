@@ -5,11 +5,15 @@
 //! needs no async runtime and knows no framework, so that every other crate can be tested against fakes.
 
 pub mod backup;
+mod crash;
 pub mod database;
 pub mod operation;
 pub mod port;
 pub mod problem;
 
 pub use backup::{BackupInfo, BackupKind, BackupName, Verification, VerifyLevel};
+pub use crash::crash_point;
+#[cfg(feature = "crash-points")]
+pub use crash::on_crash_point;
 pub use operation::{Actor, Operation, OperationId, OperationKind, OperationState, Progress, Unit};
 pub use problem::{ErrorCode, Problem};

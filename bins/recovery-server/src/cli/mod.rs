@@ -16,7 +16,9 @@ mod remote;
 mod render;
 mod view;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
+
+use clap::Parser as _;
 
 pub use args::{Arguments, Command, Global};
 pub use failure::{Failure, Status};
@@ -32,7 +34,7 @@ use output::Output;
 use remote::Remote;
 
 /// Does what the arguments say, and tells how it went.
-pub async fn run(arguments: Arguments) -> ExitCode {
+async fn run(arguments: Arguments) -> ExitCode {
     let mut output = Output::new(&arguments.global);
     match dispatch(arguments, &mut output).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -43,8 +45,26 @@ pub async fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
+/// The program: reads the command line and does what it says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // Two threads: dumping and loading happen in PostgreSQL's own programs, and each thread costs memory.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    match runtime {
+        Ok(runtime) => {
+            let status = runtime.block_on(run(arguments));
+            // What was left in a hurry gets a moment to end its programs; a thread that reads a large file is not
+            // waited for.
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            status
+        }
+        Err(error) => cannot_start(&error),
+    }
+}
+
 /// Tells that the process lacks what it needs to do anything at all.
-pub fn cannot_start(error: &std::io::Error) -> ExitCode {
+fn cannot_start(error: &std::io::Error) -> ExitCode {
     let failure = Failure::unavailable("The threads of the program cannot be started.").caused_by(error);
     Output::new(&Global { verbose: true, ..Global::default() }).failure(&failure);
     failure.status.into()

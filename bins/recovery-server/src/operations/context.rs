@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use recovery_core::{
-    Operation, OperationId, Progress,
+    Operation, OperationId, OperationKind, Progress, crash_point,
     port::{Cancelled, Clock, Journal, JournalEntry, JournalEvent, OperationContext, StateError},
 };
 use serde_json::Value;
@@ -97,6 +97,7 @@ impl Control {
 /// The context of one running operation.
 pub(super) struct Context {
     pub(super) id: OperationId,
+    pub(super) kind: OperationKind,
     pub(super) state: watch::Sender<Arc<Operation>>,
     pub(super) control: Arc<Control>,
     pub(super) journal: Arc<dyn Journal>,
@@ -129,7 +130,9 @@ impl OperationContext for Context {
     }
 
     fn seal(&self) -> Result<(), Cancelled> {
-        self.control.seal()
+        self.control.seal()?;
+        crash_point(format_args!("{}:sealed", self.kind.as_str()));
+        Ok(())
     }
 
     async fn record(&self, step: &str, facts: Value) -> Result<(), StateError> {
@@ -142,7 +145,11 @@ impl OperationContext for Context {
             });
         }
         let event = JournalEvent::Step { step: step.to_owned(), facts };
-        self.journal.append(JournalEntry { at: self.clock.now(), operation: self.id, event }).await
+        let entry = JournalEntry { at: self.clock.now(), operation: self.id, event };
+        crash_point(format_args!("{}:{step}:before", self.kind.as_str()));
+        self.journal.append(entry).await?;
+        crash_point(format_args!("{}:{step}:after", self.kind.as_str()));
+        Ok(())
     }
 }
 

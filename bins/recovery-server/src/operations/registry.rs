@@ -7,7 +7,7 @@ use std::{
 };
 
 use recovery_core::{
-    Actor, ErrorCode, Operation, OperationId, OperationKind, Problem,
+    Actor, ErrorCode, Operation, OperationId, OperationKind, Problem, crash_point,
     port::{Clock, Journal, JournalEntry, JournalEvent, OperationContext, StateError},
 };
 use serde_json::Value;
@@ -163,6 +163,7 @@ impl Operations {
             let _ = begun.send(Ok((*operation).clone()));
             let context = Context {
                 id: operation.id,
+                kind: operation.kind,
                 state: entry.state.clone(),
                 control: Arc::clone(&entry.control),
                 journal: Arc::clone(&inner.journal),
@@ -221,14 +222,15 @@ impl Operations {
     }
 
     /// Reads what earlier runs left in the journal. An operation that did not end counts as interrupted; it stays
-    /// open in the journal until [`settle`](Self::settle).
+    /// open in the journal until [`settle`](Self::settle). `elsewhere` is one that another process carries out now, and
+    /// that only that one can tell about.
     ///
     /// Returns every journal entry of those that did not end: what clearing up needs to know.
     ///
     /// # Errors
     /// Where the journal cannot be read.
-    pub async fn load(&self) -> Result<Vec<JournalEntry>, StateError> {
-        let History { mut finished, unfinished, unfinished_entries } = self.history().await?;
+    pub async fn load(&self, elsewhere: Option<OperationId>) -> Result<Vec<JournalEntry>, StateError> {
+        let History { mut finished, unfinished, unfinished_entries } = self.history(elsewhere).await?;
         finished.drain(..finished.len().saturating_sub(Self::KEPT));
         let now = self.inner.clock.now();
         let interrupted = unfinished.into_iter().map(|operation| history::interrupted(operation, now));
@@ -249,20 +251,21 @@ impl Operations {
     }
 
     /// Closes in the journal what earlier runs left open, after it was cleared up; a check that may be running in
-    /// another process now is left alone. `cleared` says what was done, in
-    /// words.
+    /// another process now is left alone. `words` say what became of each.
     ///
     /// # Errors
     /// Where the journal cannot be read or written; calling it again is harmless.
-    pub async fn settle(&self, cleared: &[String]) -> Result<(), StateError> {
-        for operation in self.history().await?.unfinished {
-            let id = operation.id;
+    pub async fn settle(&self, words: &BTreeMap<OperationId, String>) -> Result<(), StateError> {
+        for operation in self.history(None).await?.unfinished {
+            let (id, kind) = (operation.id, operation.kind.as_str());
             let mut operation = history::interrupted(operation, self.inner.clock.now());
-            if !cleared.is_empty() {
-                operation.result = Some(serde_json::json!({ "cleared_up": cleared }));
+            if let (Some(problem), Some(words)) = (&mut operation.error, words.get(&id)) {
+                problem.detail.clone_from(words);
+                problem.hint = Some("Start it again if it is still wanted.".to_owned());
             }
             self.inner.journal_end(&operation).await?;
-            tracing::warn!(operation = %id, kind = operation.kind.as_str(), "an operation of an earlier run did not finish");
+            let detail = operation.error.as_ref().map(|problem| problem.detail.as_str());
+            tracing::warn!(operation = %id, kind, "an operation of an earlier run did not finish: {}", detail.unwrap_or_default());
             if let Some(entry) = self.inner.entry(id) {
                 entry.state.send_replace(Arc::new(operation.clone()));
             }
@@ -302,11 +305,12 @@ impl Operations {
         tokio::time::timeout_at(deadline, running.wait_for(|running| *running == 0)).await.is_ok()
     }
 
-    async fn history(&self) -> Result<History, StateError> {
+    async fn history(&self, elsewhere: Option<OperationId>) -> Result<History, StateError> {
         let entries = self.inner.journal.entries().await?;
         // An operation enters the table before the journal, so none of our own is missed here.
-        let own: HashSet<OperationId> =
+        let mut own: HashSet<OperationId> =
             self.inner.table().entries.iter().filter(|(_, entry)| entry.own).map(|(id, _)| *id).collect();
+        own.extend(elsewhere);
         Ok(history::replay(entries, &own, self.inner.clock.now()))
     }
 }
@@ -340,10 +344,13 @@ impl Inner {
             self.running.send_modify(|running| *running += 1);
         }
         let event = JournalEvent::Started { snapshot: Box::new((**operation).clone()) };
+        let kind = operation.kind.as_str();
+        crash_point(format_args!("{kind}:started:before"));
         let written = self
             .journal
             .append(JournalEntry { at: operation.started_at, operation: operation.id, event })
             .await;
+        crash_point(format_args!("{kind}:started:after"));
         // Verifying and deleting leave nothing to clear up, and a full or read-only disk must not keep anybody from
         // checking backups or making room.
         let needs_no_journal = matches!(operation.kind, OperationKind::Verify | OperationKind::DeleteBackup);
@@ -363,12 +370,15 @@ impl Inner {
     /// Enters the end of an operation into the journal and the table, and tells everybody.
     pub(super) async fn finish(&self, entry: &Entry, operation: Operation) {
         tracing::info!(state = operation.state.as_str(), "ended");
+        let kind = operation.kind.as_str();
+        crash_point(format_args!("{kind}:finished:before"));
         if let Err(error) = self.journal_end(&operation).await {
             tracing::error!(
                 "the end of an operation is not in the journal: {}",
                 super::failure::chain(&error)
             );
         }
+        crash_point(format_args!("{kind}:finished:after"));
         let operation = Arc::new(operation);
         {
             let mut table = self.table();

@@ -5,6 +5,8 @@
 //! `nova-recovery config` and `docs/configuration.md` come from it. What a setting does is the business of the part
 //! that gets it.
 
+#[cfg(feature = "crash-points")]
+mod crash;
 mod effective;
 mod error;
 mod load;
@@ -21,6 +23,8 @@ use recovery_backup::Compression;
 use recovery_core::database::ConnectionTarget;
 use secrecy::SecretString;
 
+#[cfg(feature = "crash-points")]
+pub(crate) use crash::CrashSettings;
 pub use effective::{EffectiveSetting, Source};
 pub use error::{InvalidSettings, SettingError};
 pub use reference::reference;

@@ -1,6 +1,6 @@
 //! The registry of operations, over a journal in memory.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use recovery_core::{
     Actor, ErrorCode, Operation, OperationId, OperationKind, OperationState, Problem, Progress,
@@ -169,20 +169,24 @@ async fn what_a_dead_process_left_open_is_interrupted_and_closed_once() {
     journal.append(JournalEntry { at: started.started_at, operation: id, event }).await.unwrap();
 
     let operations = registry(&journal);
-    let unfinished = operations.load().await.unwrap();
+    let unfinished = operations.load(None).await.unwrap();
     assert_eq!(unfinished.len(), 1);
     assert_eq!(operations.get(id).unwrap().state, OperationState::Interrupted);
     // Until it is cleared up, another start would find it again.
-    assert_eq!(registry(&journal).load().await.unwrap().len(), 1);
-    operations.settle(&["a scratch database was dropped".to_owned()]).await.unwrap();
-    operations.settle(&[]).await.unwrap();
+    assert_eq!(registry(&journal).load(None).await.unwrap().len(), 1);
+    assert!(
+        registry(&journal).load(Some(id)).await.unwrap().is_empty(),
+        "not while another process is at it"
+    );
+    let words = BTreeMap::from([(id, "The restore was cut off before the swap.".to_owned())]);
+    operations.settle(&words).await.unwrap();
+    operations.settle(&BTreeMap::new()).await.unwrap();
     assert_eq!(states(&journal), [OperationState::Running, OperationState::Interrupted]);
 
     let next = registry(&journal);
-    assert!(next.load().await.unwrap().is_empty());
+    assert!(next.load(None).await.unwrap().is_empty());
     let operation = next.get(id).unwrap();
-    assert_eq!(operation.result, Some(json!({ "cleared_up": ["a scratch database was dropped"] })));
-    assert!(operation.error.unwrap().detail.contains("restore was running"));
+    assert_eq!(operation.error.unwrap().detail, "The restore was cut off before the swap.");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use recovery_core::{BackupInfo, BackupKind, BackupName, Verification};
+use recovery_core::{BackupInfo, BackupKind, BackupName, Verification, crash_point};
 
 use super::{BackupService, DirectoryLock};
 use crate::{
@@ -94,6 +94,7 @@ impl BackupService {
         blocking(move || {
             plain_file(&path, &owned)?;
             fs::remove_file(&path).map_err(|error| missing_or("delete a backup", &path, &owned, error))?;
+            crash_point("delete:removed");
             sync_directory(&directory)
         })
         .await?;

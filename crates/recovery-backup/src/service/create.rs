@@ -8,7 +8,7 @@ use std::{
 };
 
 use recovery_core::{
-    BackupInfo, BackupKind, BackupName, Progress, Verification, VerifyLevel,
+    BackupInfo, BackupKind, BackupName, Progress, Verification, VerifyLevel, crash_point,
     database::RowCounts,
     port::{DatabaseSnapshot, OperationContext},
 };
@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 use super::{
     BackupService, ExclusiveLock,
     catalogue::{flawed, sync_directory},
-    tool_run::Watch,
+    tool_run::{Watch, session_name},
 };
 use crate::{
     BackupError, Manifest, Member,
@@ -80,12 +80,16 @@ impl BackupService {
             rows,
             members: blocking(move || members(&dump)).await?,
         };
+        crash_point("backup:dumped");
         let archive = self.pack(&work, manifest, context).await?;
+        crash_point("backup:packed");
         self.read_back(&archive, &filename, context).await?;
 
         lock.still_held().await?;
         context.seal()?;
         context.report(Progress::phase("publishing"));
+        // Read back and proven: what has this name after a crash is a good backup.
+        context.record("publishing", json!({ "filename": &filename })).await?;
         let stamp = self.publish(archive, &filename).await?;
         context.record("published", json!({ "filename": &filename })).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the journal does not say that the backup was published");
@@ -112,7 +116,7 @@ impl BackupService {
         expected: Option<u64>,
         context: &dyn OperationContext,
     ) -> Result<RowCounts, BackupError> {
-        let application_name = format!("nova-recovery-dump-{}", context.id().short());
+        let application_name = session_name("dump", context.id());
         let command = tools.dump(&DumpRequest {
             target: self.database.target()?,
             application_name: &application_name,
@@ -193,6 +197,7 @@ impl BackupService {
         let (target, directory) = (self.path(name), self.settings.directory.clone());
         blocking(move || {
             fs::rename(&archive, &target).map_err(BackupError::storage("publish the archive", &target))?;
+            crash_point("backup:renamed");
             sync_directory(&directory)?;
             let data = fs::metadata(&target).map_err(BackupError::storage("look at the archive", &target))?;
             Ok(FileStamp::from(&data))

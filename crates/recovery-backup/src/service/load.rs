@@ -3,12 +3,15 @@
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 use recovery_core::{
-    BackupName, Progress,
+    BackupName, Progress, crash_point,
     database::{DatabaseName, RowCounts},
     port::{DatabaseAdmin, OperationContext},
 };
 
-use super::{BackupService, tool_run::Watch};
+use super::{
+    BackupService,
+    tool_run::{Watch, session_name},
+};
 use crate::{
     BackupError, Manifest,
     archive::{ArchiveReader, DATABASE, Extract, Room},
@@ -73,7 +76,8 @@ impl BackupService {
         context: &dyn OperationContext,
     ) -> Result<(), BackupError> {
         self.database.create_database(scratch, &manifest.profile).await?;
-        let application_name = format!("nova-recovery-load-{}", context.id().short());
+        crash_point("load:created");
+        let application_name = session_name("load", context.id());
         let directory = work.path().join(DATABASE);
         let command = tools.load(&LoadRequest {
             target: self.database.target()?,
@@ -90,6 +94,7 @@ impl BackupService {
             context,
         };
         self.run_tool("pg_restore", command, &application_name, context, &mut watch).await?;
+        crash_point("load:loaded");
 
         check_cancelled(context)?;
         context.report(Progress::phase("comparing and analyzing"));

@@ -79,8 +79,25 @@ impl BackupService {
         actor: &Actor,
     ) -> Result<ExclusiveLock, BackupError> {
         let directory = self.lock_directory(kind, id, actor).await?;
-        let database = self.database.lock(&format!("{} {}", kind.as_str(), id.short())).await?;
+        let database = self.database.lock(&format!("{} by {actor}", kind.as_str())).await?;
         Ok(ExclusiveLock { directory, database })
+    }
+
+    /// The operation that holds the lock of the backup directory now, in this process or another one.
+    pub async fn holder(&self) -> Option<OperationId> {
+        let path = self.settings.directory.join(FILE);
+        let look = blocking(move || {
+            // A file that cannot be opened is held by nobody whom we could name.
+            let Ok(mut file) = File::open(path) else { return Ok(None) };
+            match file.try_lock_shared() {
+                Err(TryLockError::WouldBlock) => Ok(Some(busy(&mut file))),
+                Ok(()) | Err(TryLockError::Error(_)) => Ok(None),
+            }
+        });
+        match look.await {
+            Ok(Some(BackupError::Busy { id, .. })) => Some(id),
+            _ => None,
+        }
     }
 
     /// Takes the lock of the backup directory alone: enough to delete, and to be had while PostgreSQL is down.

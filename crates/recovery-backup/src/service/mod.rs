@@ -3,6 +3,7 @@
 mod catalogue;
 mod check;
 mod create;
+mod cut_off;
 mod load;
 mod lock;
 mod reconcile;
@@ -20,6 +21,7 @@ use recovery_core::{
 
 pub use catalogue::BackupFile;
 pub use lock::{DirectoryLock, ExclusiveLock};
+pub use reconcile::Reconciled;
 
 use crate::{BackupSettings, records::Records};
 use catalogue::ManifestCache;

@@ -1,32 +1,100 @@
-//! Clearing up after operations that were cut off.
+//! Clearing up after operations that were cut off: what exists is compared with what the journal says of them.
 
-use recovery_core::database::DatabaseName;
+use std::{
+    collections::BTreeMap,
+    fs,
+    time::{Duration, Instant},
+};
 
-use super::{BackupService, ExclusiveLock};
+use recovery_core::{
+    BackupName, OperationId, Verification, VerifyLevel, crash_point,
+    database::{DatabaseEntry, DatabaseName},
+    port::JournalEntry,
+};
+use time::OffsetDateTime;
+
+use super::{
+    BackupService, ExclusiveLock,
+    cut_off::{CutOff, Found},
+    tool_run::session_name,
+};
 use crate::{
     BackupError,
-    records::PendingSwap,
+    records::{CheckRecord, FileStamp, PendingSwap},
     work::{WorkDirectory, blocking},
 };
 
+/// How long the programs of an operation that was cut off are given to end once their sessions are ended.
+const PROGRAMS_END: Duration = Duration::from_secs(5);
+
+/// What clearing up found and did.
+#[derive(Debug, Default)]
+pub struct Reconciled {
+    /// Everything that was done, in words, whoever had left it.
+    pub done: Vec<String>,
+    /// What became of each of the operations that were cut off, in words.
+    pub operations: BTreeMap<OperationId, String>,
+}
+
 impl BackupService {
-    /// Clears up what operations that were cut off have left: partial archives, scratch databases, databases that a
-    /// swap had closed to sessions. Returns what it found and did, in words.
-    pub async fn reconcile(&self, _lock: &ExclusiveLock) -> Result<Vec<String>, BackupError> {
+    /// Clears up what operations that were cut off have left: their programs, partial archives, scratch databases,
+    /// databases that they had closed to sessions. `unfinished` is what the journal says of them; what it does not know
+    /// of is found by its name and cleared up as well. May itself be cut off at any moment, and is then begun anew.
+    pub async fn reconcile(
+        &self,
+        _lock: &ExclusiveLock,
+        unfinished: &[JournalEntry],
+    ) -> Result<Reconciled, BackupError> {
+        let cut_off = CutOff::of(unfinished);
         let mut done = Vec::new();
+        for operation in &cut_off {
+            self.end_programs(operation.id).await?;
+        }
         if let Some(swap) = self.records.pending_swap().await {
             done.push(self.finish_swap(&swap).await?);
+            crash_point("clear-up:swap-finished");
             self.records.set_pending_swap(None).await?;
         }
         let live = self.database.target()?.database.clone();
-        for scratch in self.sweep_scratch_databases(&live).await? {
-            done.push(format!("dropped the scratch database {scratch}"));
-        }
+        let databases = self.database.databases().await?;
+        let gone = self.open_kept(&live, &databases, &cut_off).await;
+        let mut found = Found {
+            databases: databases
+                .into_iter()
+                .map(|entry| entry.name)
+                .filter(|name| !gone.contains(name))
+                .collect(),
+            dropped: self.sweep_scratch_databases(&live).await?,
+            ..Found::default()
+        };
+        done.extend(found.dropped.iter().map(|scratch| format!("dropped the scratch database {scratch}")));
+        crash_point("clear-up:scratch-dropped");
         let directory = self.settings.directory.clone();
-        for partial in blocking(move || WorkDirectory::sweep(&directory)).await? {
-            done.push(format!("removed the partial backup {partial}"));
+        found.removed = blocking(move || WorkDirectory::sweep(&directory)).await?;
+        done.extend(found.removed.iter().map(|partial| format!("removed the partial backup {partial}")));
+        crash_point("clear-up:partials-removed");
+        for operation in &cut_off {
+            let Some(name) = operation.backup().and_then(|name| name.parse::<BackupName>().ok()) else {
+                continue;
+            };
+            if self.finish_backup(&name, operation.proven_at()).await? {
+                found.backups.push(name.to_string());
+            }
         }
-        Ok(done)
+        let words = |operation: &CutOff| Some((operation.id, operation.words(&found)?));
+        Ok(Reconciled { done, operations: cut_off.iter().filter_map(words).collect() })
+    }
+
+    /// A program outlives a service that was killed. It ends when its sessions do.
+    async fn end_programs(&self, operation: OperationId) -> Result<(), BackupError> {
+        for tool in ["dump", "load"] {
+            let (name, give_up) = (session_name(tool, operation), Instant::now() + PROGRAMS_END);
+            while self.database.terminate_application(&name).await? > 0 && Instant::now() < give_up {
+                tracing::info!(name, "ended the sessions of a program that was left behind");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        Ok(())
     }
 
     /// A swap is one transaction, so it was done or was not; but the databases may still be closed to sessions.
@@ -46,5 +114,58 @@ impl BackupService {
         } else {
             format!("the swap had not been done: {} is the database that it was", step.live)
         })
+    }
+
+    /// A removal that was cut off has closed its database, which is still good to roll back to; where the server had
+    /// begun to drop it, it is not, and cannot be opened: then the removal is done again. Returns what is gone now.
+    async fn open_kept(
+        &self,
+        live: &DatabaseName,
+        databases: &[DatabaseEntry],
+        cut_off: &[CutOff],
+    ) -> Vec<DatabaseName> {
+        let mut gone = Vec::new();
+        let closed = |entry: &&DatabaseEntry| entry.name.is_replaced_of(live) && !entry.accepts_sessions;
+        for DatabaseEntry { name, .. } in databases.iter().filter(closed) {
+            let Err(error) = self.database.open_to_sessions(name).await else { continue };
+            let result = if cut_off.iter().any(|operation| operation.was_dropping(name)) {
+                self.database.drop_database(name).await
+            } else {
+                Err(error)
+            };
+            match result {
+                Ok(()) => gone.push(name.clone()),
+                Err(error) => tracing::warn!(database = %name, %error, "a replaced database stays closed"),
+            }
+        }
+        gone
+    }
+
+    /// Whether there is this backup. One that got its name after it was proven is noted down as that.
+    async fn finish_backup(
+        &self,
+        name: &BackupName,
+        proven_at: Option<OffsetDateTime>,
+    ) -> Result<bool, BackupError> {
+        let path = self.path(name);
+        let data = blocking(move || match fs::symlink_metadata(&path) {
+            Ok(data) => Ok(data.is_file().then_some(data)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(BackupError::storage("look at a backup", path)(error)),
+        })
+        .await?;
+        let Some(data) = data else { return Ok(false) };
+        if let Some(at) = proven_at {
+            let (verification, level) = (Verification::Verified, VerifyLevel::Hashes);
+            let record =
+                CheckRecord { stamp: FileStamp::from(&data), verification, level, at, problems: Vec::new() };
+            let noted = self.records.update_checks(|checks| {
+                checks.entry(name.to_string()).or_insert(record);
+            });
+            noted.await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "the check of a backup is not recorded");
+            });
+        }
+        Ok(true)
     }
 }

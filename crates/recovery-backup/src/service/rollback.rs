@@ -1,6 +1,6 @@
 //! Databases that were replaced: which there are, bringing one back, letting one go.
 
-use recovery_core::{OperationId, Progress, database::DatabaseName, port::OperationContext};
+use recovery_core::{OperationId, Progress, crash_point, database::DatabaseName, port::OperationContext};
 use serde_json::json;
 
 use super::{BackupService, ExclusiveLock, take_over::id_from_name};
@@ -56,9 +56,12 @@ impl BackupService {
         &self,
         _lock: &ExclusiveLock,
         restore: OperationId,
+        context: &dyn OperationContext,
     ) -> Result<ReplacedDatabase, BackupError> {
         let target = self.find_replaced(restore).await?;
+        context.record("dropping", json!({ "database": &target.replaced_database })).await?;
         self.database.drop_database(&target.replaced_database).await?;
+        crash_point("drop-replaced:dropped");
         self.forget_replaced(&target.replaced_database).await;
         Ok(target)
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use recovery_core::{
-    BackupName, OperationId, Progress,
+    BackupName, OperationId, Progress, crash_point,
     database::DatabaseName,
     port::{DatabaseError, OperationContext, Swap},
 };
@@ -45,6 +45,7 @@ impl BackupService {
         if let Some(replaced) = replaced.clone() {
             self.records.update_replaced(move |list| list.push(replaced)).await?;
         }
+        crash_point("take-over:remembered");
         self.database.probe(incoming).await?;
         lock.still_held().await?;
         context.seal()?;
@@ -53,11 +54,16 @@ impl BackupService {
         context
             .record(
                 "swapping",
-                json!({ "live": &swap.live, "incoming": &swap.incoming, "retired": &swap.retired }),
+                json!({
+                    "live": &swap.live, "incoming": &swap.incoming, "retired": &swap.retired,
+                    "replaces": replaced.is_some(),
+                }),
             )
             .await?;
         self.records.set_pending_swap(Some(&swap)).await?;
+        crash_point("take-over:pending");
         let swapped = self.database.swap(&swap).await;
+        crash_point("take-over:swapped");
         self.forget_pending_swap().await;
         swapped?;
         context.record("swapped", json!({})).await.unwrap_or_else(|error| {

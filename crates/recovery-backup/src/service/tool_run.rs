@@ -2,13 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use recovery_core::port::{Cancelled, Command, CommandError, OperationContext};
+use recovery_core::{
+    OperationId,
+    port::{Cancelled, Command, CommandError, OperationContext},
+};
 
 use super::BackupService;
 use crate::{BackupError, tools};
 
 /// How long one look may take: meanwhile nobody notices that the program has ended.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// What PostgreSQL shows as the `application_name` of a program's sessions: `tool` is `dump` or `load`.
+pub(super) fn session_name(tool: &str, operation: OperationId) -> String {
+    format!("nova-recovery-{tool}-{}", operation.short())
+}
 
 /// Says how far a program has come, and reports it.
 #[async_trait::async_trait]

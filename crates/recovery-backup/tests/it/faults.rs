@@ -154,7 +154,7 @@ async fn a_database_that_dies_during_a_load_stays_what_it_was() {
     fixture.server.restart();
     let context = Unwatched::new();
     let lock = fixture.lock(OperationKind::Restore, &context).await;
-    let done = fixture.backups.reconcile(&lock).await.unwrap();
+    let done = fixture.backups.reconcile(&lock, &[]).await.unwrap().done;
     assert_eq!(done.len(), 1, "{done:?}");
     fixture.assert_untouched(&dump, &files);
 }

@@ -35,7 +35,7 @@ async fn an_instance_with_another_directory_is_kept_off_the_same_database() {
         other.lock(OperationKind::Backup, OperationId::new(), &Actor::new("b")).await.err().unwrap();
     let problem = Problem::from(refused);
     assert_eq!(problem.code, ErrorCode::Busy);
-    assert!(problem.detail.contains("restore"), "{problem:?}");
+    assert!(problem.detail.contains("restore by test, since "), "{problem:?}");
     drop(lock);
     other.lock(OperationKind::Backup, OperationId::new(), &Actor::new("b")).await.unwrap();
 }
@@ -51,13 +51,13 @@ async fn what_a_cut_off_restore_leaves_is_cleared_up() {
     let pending = json!({ "live": DATABASE, "incoming": scratch, "retired": "nova__before_20260101_000000" });
     fixture.documents.put("swap.json", pending.to_string().as_bytes()).await.unwrap();
     let lock = fixture.lock(OperationKind::Restore, &Unwatched::new()).await;
-    let done = fixture.backups.reconcile(&lock).await.unwrap();
+    let done = fixture.backups.reconcile(&lock, &[]).await.unwrap().done;
     assert_eq!(done.len(), 3, "{done:?}");
     assert!(done[0].contains("had not been done"), "{done:?}");
     assert_eq!(fixture.databases(), [DATABASE]);
     assert_eq!(fixture.count("users"), 100, "the live database takes sessions again");
     assert_eq!(fixture.files(), Vec::<String>::new());
-    assert_eq!(fixture.backups.reconcile(&lock).await.unwrap(), Vec::<String>::new());
+    assert_eq!(fixture.backups.reconcile(&lock, &[]).await.unwrap().done, Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

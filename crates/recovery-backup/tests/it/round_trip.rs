@@ -34,7 +34,7 @@ async fn rows_come_back_and_a_rollback_takes_the_restore_back() {
     fixture.backups.rollback(&lock, rolled_back.id, &context).await.unwrap();
     assert_eq!(fixture.count("messages"), 5000, "a rollback can be taken back as well");
     let last = fixture.backups.replaced().await.unwrap().remove(0);
-    fixture.backups.drop_replaced(&lock, last.id).await.unwrap();
+    fixture.backups.drop_replaced(&lock, last.id, &context).await.unwrap();
     assert_eq!(fixture.databases(), [DATABASE]);
     assert!(fixture.backups.rollback(&lock, last.id, &context).await.is_err());
 }

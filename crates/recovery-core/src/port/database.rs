@@ -200,7 +200,7 @@ pub enum LockError {
     /// Another instance has it.
     #[error("another instance works on this database: {holder}")]
     Held {
-        /// The label that it gave.
+        /// The label that it gave; where that is known, also since when.
         holder: String,
     },
     /// The server could not be asked.

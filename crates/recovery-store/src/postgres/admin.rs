@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use recovery_core::{
+    crash_point,
     database::{
         ConnectionTarget, DatabaseEntry, DatabaseName, DatabaseProfile, PostgresVersion, RowCounts,
         ServerFacts,
@@ -194,6 +195,7 @@ impl DatabaseAdmin for PostgresDatabase {
             .batch_raw(doing, &format!("ALTER DATABASE {database} ALLOW_CONNECTIONS false"))
             .await
             .is_ok();
+        crash_point("drop:closed");
         let dropped = session
             .batch_about(doing, name, &format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"))
             .await;

@@ -94,12 +94,14 @@ fn application_name(label: &str) -> String {
     name
 }
 
-/// The label of whoever has the lock.
+/// The label of whoever has the lock, and since when.
 async fn holder(session: &Session, key: i64) -> Result<Option<String>, DatabaseError> {
     let rows = session
         .query(
             "looking for the holder of the lock",
-            "SELECT a.application_name FROM pg_catalog.pg_locks l
+            "SELECT a.application_name,
+                    pg_catalog.to_char(a.backend_start AT TIME ZONE 'UTC', 'HH24:MI:SS \"UTC\"')
+             FROM pg_catalog.pg_locks l
              LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
              WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
                AND l.database = (SELECT oid FROM pg_catalog.pg_database
@@ -112,9 +114,13 @@ async fn holder(session: &Session, key: i64) -> Result<Option<String>, DatabaseE
         let name: Option<String> = row.get(0);
         let name = name.unwrap_or_default();
         let label = name.strip_prefix(APPLICATION_NAME).and_then(|rest| rest.strip_prefix(": "));
-        match label.unwrap_or(&name) {
-            "" => "a session without a name".to_owned(),
-            label => label.to_owned(),
+        let label = match label.unwrap_or(&name) {
+            "" => "a session without a name",
+            label => label,
+        };
+        match row.get::<_, Option<String>>(1) {
+            Some(since) => format!("{label}, since {since}"),
+            None => label.to_owned(),
         }
     }))
 }

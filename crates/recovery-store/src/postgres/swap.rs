@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use recovery_core::{
+    crash_point,
     database::{ConnectionTarget, DatabaseName},
     port::{DatabaseError, Swap},
 };
@@ -119,9 +120,11 @@ async fn close_empty_rename(
     // The live one last: from here on the clients wait.
     let closing = format!("ALTER DATABASE {incoming} ALLOW_CONNECTIONS false");
     session.batch_about("closing the incoming database", &swap.incoming, &closing).await?;
+    crash_point("swap:incoming-closed");
     if databases.live.is_some() {
         let closing = format!("ALTER DATABASE {live} ALLOW_CONNECTIONS false");
         session.batch_about("closing the live database", &swap.live, &closing).await?;
+        crash_point("swap:live-closed");
     }
     let give_up = Instant::now() + EMPTY_LIMIT;
     let mut renaming = String::from("BEGIN;");
@@ -137,6 +140,7 @@ async fn close_empty_rename(
     renaming.push_str("COMMIT");
     loop {
         empty(session, swap, databases, give_up).await?;
+        crash_point("swap:emptied");
         match session.batch_about("renaming databases", &swap.live, &renaming).await {
             // A worker of the server's own (autovacuum) has come in between, which no closing keeps out.
             Err(DatabaseError::StillInUse { .. }) if Instant::now() < give_up => {

@@ -1,0 +1,85 @@
+//! Every moment at which an operation can be cut off, in the order in which it passes them: the table that the tests
+//! in `crash` go through. Whoever adds a step adds its moments here.
+
+/// What every operation passes before its own steps.
+pub(crate) const BEGIN: &[&str] = &["started:before", "started:after"];
+/// What every operation passes after its own steps.
+pub(crate) const END: &[&str] = &["finished:before", "finished:after"];
+
+/// Making a backup.
+pub(crate) const BACKUP: &[&str] = &[
+    "backup:dumping:before",
+    "backup:dumping:after",
+    "backup:dumped",
+    "backup:packed",
+    "backup:sealed",
+    "backup:publishing:before",
+    "backup:publishing:after",
+    "backup:renamed",
+    "backup:published:before",
+    "backup:published:after",
+];
+
+/// Restoring one, up to the swap.
+pub(crate) const RESTORE: &[&str] =
+    &["restore:loading:before", "restore:loading:after", "load:created", "load:loaded"];
+
+/// Going to the swap of a rollback.
+pub(crate) const ROLLBACK: &[&str] = &["rollback:rolling back:before", "rollback:rolling back:after"];
+
+/// The swap; what has no kind before it here is recorded under the kind of the operation.
+pub(crate) const SWAP: &[&str] = &[
+    "take-over:remembered",
+    "KIND:sealed",
+    "KIND:swapping:before",
+    "KIND:swapping:after",
+    "take-over:pending",
+    "swap:incoming-closed",
+    "swap:live-closed",
+    "swap:emptied",
+    "take-over:swapped",
+    "KIND:swapped:before",
+    "KIND:swapped:after",
+];
+
+/// Dropping a replaced database.
+pub(crate) const DROP_REPLACED: &[&str] = &[
+    "drop_replaced:sealed",
+    "drop_replaced:dropping:before",
+    "drop_replaced:dropping:after",
+    "drop:closed",
+    "drop-replaced:dropped",
+];
+
+/// Deleting a backup.
+pub(crate) const DELETE_BACKUP: &[&str] = &["delete_backup:sealed", "delete:removed"];
+
+/// Clearing up after any of them.
+pub(crate) const CLEAR_UP: &[&str] = &[
+    "clear-up:swap-finished",
+    "clear-up:scratch-dropped",
+    "clear-up:partials-removed",
+    "clear-up:before-settling",
+];
+
+/// All moments of an operation of this kind with these steps.
+pub(crate) fn moments(kind: &str, steps: &[&[&str]]) -> Vec<String> {
+    let framed = |name: &&str| format!("{kind}:{name}");
+    let own = steps.iter().copied().flatten().map(|name| name.replace("KIND", kind));
+    BEGIN.iter().map(framed).chain(own).chain(END.iter().map(framed)).collect()
+}
+
+/// The moments of each operation that has steps.
+pub(crate) fn of(kind: &str) -> Vec<String> {
+    moments(
+        kind,
+        match kind {
+            "backup" => &[BACKUP],
+            "restore" => &[RESTORE, SWAP],
+            "rollback" => &[ROLLBACK, SWAP],
+            "drop_replaced" => &[DROP_REPLACED],
+            "delete_backup" => &[DELETE_BACKUP],
+            _ => panic!("no table of the moments of {kind}"),
+        },
+    )
+}
