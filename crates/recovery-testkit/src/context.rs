@@ -1,6 +1,6 @@
 //! The context of an operation that a test watches, and can cancel at a chosen moment.
 
-use std::sync::Mutex;
+use std::{fmt, sync::Mutex};
 
 use async_trait::async_trait;
 use recovery_core::{
@@ -31,6 +31,16 @@ struct State {
     sealed: bool,
     cancel_at_phase: Option<String>,
     cancel_at_step: Option<String>,
+    at_phase: Option<(String, Deed)>,
+}
+
+/// Something that happens to the world outside.
+struct Deed(Box<dyn FnOnce() + Send>);
+
+impl fmt::Debug for Deed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a deed")
+    }
 }
 
 impl RecordingContext {
@@ -57,6 +67,13 @@ impl RecordingContext {
     #[must_use]
     pub fn cancel_at_step(self, step: impl Into<String>) -> Self {
         lock(&self.state).cancel_at_step = Some(step.into());
+        self
+    }
+
+    /// Does something to the world outside when the operation first reports this phase, before the operation goes on.
+    #[must_use]
+    pub fn at_phase(self, phase: impl Into<String>, deed: impl FnOnce() + Send + 'static) -> Self {
+        lock(&self.state).at_phase = Some((phase.into(), Deed(Box::new(deed))));
         self
     }
 
@@ -139,7 +156,13 @@ impl OperationContext for RecordingContext {
             state.cancel_at_phase = None;
             self.cancel_unless_sealed(&state);
         }
+        let deed = state.at_phase.take_if(|(phase, _)| *phase == progress.phase);
         state.reports.push(progress);
+        // Whatever it does, it may look at this context.
+        drop(state);
+        if let Some((_, Deed(deed))) = deed {
+            deed();
+        }
     }
 
     fn is_cancelled(&self) -> bool {

@@ -25,7 +25,7 @@ async fn check(change: impl FnOnce(&mut Vec<u8>), code: ErrorCode, words: &str) 
     }
 }
 
-async fn refused(fixture: &Fixture, name: &BackupName, code: ErrorCode, words: &str) {
+pub(crate) async fn refused(fixture: &Fixture, name: &BackupName, code: ErrorCode, words: &str) {
     let (dump, files) = (fixture.server.pg_dump_text(DATABASE), fixture.files());
     let problem = Problem::from(fixture.restore(name).await.unwrap_err());
     assert_eq!(problem.code, code, "{problem:?}");
@@ -162,7 +162,7 @@ async fn an_extension_that_the_server_lacks_is_told_before_anything_is_touched()
 }
 
 /// Replaces a text in the manifest and gives the member a right header; its checksum is then wrong.
-fn replace_in_manifest(bytes: &mut Vec<u8>, from: &str, to: &str) {
+pub(crate) fn replace_in_manifest(bytes: &mut Vec<u8>, from: &str, to: &str) {
     let mut header = tar::Header::from_byte_slice(&bytes[..512]).clone();
     let size = usize::try_from(header.entry_size().unwrap()).unwrap();
     let text = String::from_utf8(bytes[512..512 + size].to_vec()).unwrap();
@@ -178,7 +178,7 @@ fn replace_in_manifest(bytes: &mut Vec<u8>, from: &str, to: &str) {
 }
 
 /// Puts the checksum of a changed manifest of the same length into `SHA256SUMS`, as somebody would who means it.
-fn fix_checksum(bytes: &mut [u8]) {
+pub(crate) fn fix_checksum(bytes: &mut [u8]) {
     use sha2::{Digest, Sha256};
     let size = tar::Header::from_byte_slice(&bytes[..512]).entry_size().unwrap();
     let digest = Sha256::digest(&bytes[512..512 + usize::try_from(size).unwrap()]);

@@ -1,28 +1,26 @@
-//! A world that does not play along: missing programs, full disks, servers that die.
+//! A world that does not play along: missing programs, wrong passwords, servers that die.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, sync::Arc};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-use recovery_backup::{BackupError, BackupService, BackupSettings};
+use recovery_backup::{BackupError, BackupService};
 use recovery_core::{
     Actor, BackupKind, ErrorCode, OperationKind, Problem,
-    port::{OperationContext, SystemClock, Unwatched},
+    port::{OperationContext, Unwatched},
 };
-use recovery_process::ProcessRunner;
-use recovery_store::PostgresDatabase;
-use recovery_testkit::{MemoryDocuments, servers::PostgresServer};
+use recovery_testkit::servers::PostgresServer;
 
 use crate::{
     cancel::{Gate, LOAD_RUNS, slow_to_load, until},
     fixture::{DATABASE, Fixture},
 };
 
-fn problem<T: std::fmt::Debug>(result: Result<T, BackupError>) -> Problem {
+pub(crate) fn problem<T: std::fmt::Debug>(result: Result<T, BackupError>) -> Problem {
     let problem = Problem::from(result.unwrap_err());
     assert!(problem.hint.is_some(), "{problem:?}");
     problem
 }
 
-async fn create_with(backups: &BackupService) -> Result<(), BackupError> {
+pub(crate) async fn create_with(backups: &BackupService) -> Result<(), BackupError> {
     let context = Unwatched::new();
     let lock = backups.lock(OperationKind::Backup, context.id(), &Actor::new("test")).await?;
     backups.create(&lock, BackupKind::Manual, &context).await.map(drop)
@@ -89,15 +87,7 @@ async fn a_dump_that_fails_is_no_backup_and_says_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_is_told_without_showing_it() {
     let fixture = Fixture::small();
-    let mut target = fixture.server.target(DATABASE);
-    target.password = Some("wrong-and-secret".into());
-    let backups = BackupService::new(
-        BackupSettings::new(fixture.directory.path()),
-        Arc::new(PostgresDatabase::new(Some(target))),
-        Arc::new(ProcessRunner::new()),
-        Arc::new(MemoryDocuments::default()),
-        Arc::new(SystemClock),
-    );
+    let backups = fixture.signed_in_as(PostgresServer::USER, "wrong-and-secret");
     let error = create_with(&backups).await.unwrap_err();
     assert!(!format!("{error:?}").contains("wrong-and-secret"));
     let problem = problem::<()>(Err(error));
@@ -157,106 +147,4 @@ async fn a_database_that_dies_during_a_load_stays_what_it_was() {
     let done = fixture.backups.reconcile(&lock, &[]).await.unwrap().done;
     assert_eq!(done.len(), 1, "{done:?}");
     fixture.assert_untouched(&dump, &files);
-}
-
-/// A small file system of its own, unmounted when the test ends.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount(options: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let disk = Self(directory);
-        disk.run("mount", &["-t", "tmpfs", "-o", options, "tmpfs"]);
-        disk
-    }
-
-    fn run(&self, program: &str, args: &[&str]) {
-        let done = Command::new(program).args(args).arg(self.0.path()).status().unwrap();
-        assert!(done.success(), "{program} {args:?}");
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        self.run("umount", &["--lazy"]);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_fills_up_leaves_no_partial_backup() {
-    let disk = SmallDisk::mount("size=24m");
-    let fixture = Fixture::small();
-    fixture.sql("CREATE TABLE big AS SELECT md5(i::text) || md5((i + 1)::text) AS t FROM generate_series(1, 600000) i");
-    let backups = fixture.another(|settings| {
-        settings.directory = disk.0.path().to_owned();
-        settings.compression = recovery_backup::Compression::None;
-    });
-    let problem = problem(create_with(&backups).await);
-    assert_eq!(problem.code, ErrorCode::InsufficientStorage, "{problem:?}");
-    let left: Vec<_> = fs::read_dir(disk.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(left.iter().all(|name| name.to_string_lossy().ends_with(".lock")), "{left:?}");
-    assert_eq!(fixture.sql("SELECT count(*) FROM big").trim(), "600000");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_is_found_before_anything_is_written() {
-    let disk = SmallDisk::mount("size=2m");
-    let fixture = Fixture::small();
-    let backups = fixture.another(|settings| settings.directory = disk.0.path().to_owned());
-    let problem = problem(create_with(&backups).await);
-    assert_eq!(problem.code, ErrorCode::InsufficientStorage);
-    assert!(problem.detail.contains("are free"), "{problem:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_read_only_directory_is_told_and_its_backups_can_still_be_used() {
-    let disk = SmallDisk::mount("size=64m");
-    let fixture = Fixture::small();
-    let backups = fixture.another(|settings| settings.directory = disk.0.path().to_owned());
-    create_with(&backups).await.unwrap();
-    disk.run("mount", &["-o", "remount,ro"]);
-    let problem = problem(create_with(&backups).await);
-    assert_eq!(problem.code, ErrorCode::StorageUnavailable);
-    let name = backups.list().await.unwrap().remove(0).filename;
-    let report = backups.verify(&name, Default::default(), &Unwatched::new()).await.unwrap();
-    assert_eq!(report.problems, Vec::<String>::new());
-    fixture.sql("DELETE FROM messages");
-    let context = Unwatched::new();
-    let lock = backups.lock(OperationKind::Restore, context.id(), &Actor::new("test")).await.unwrap();
-    backups.restore(&lock, &name, &context).await.unwrap();
-    assert_eq!(fixture.count("messages"), 5000);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_can_be_freed_by_deleting_a_backup() {
-    let disk = SmallDisk::mount("size=64m");
-    let fixture = Fixture::small();
-    let backups = fixture.another(|settings| settings.directory = disk.0.path().to_owned());
-    create_with(&backups).await.unwrap();
-    let filler = disk.0.path().join("filler");
-    let full = fs::write(&filler, vec![0; 80 << 20]).unwrap_err();
-    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
-    fs::remove_file(disk.0.path().join(".lock")).unwrap();
-    let name = backups.list().await.unwrap().remove(0).filename;
-    let context = Unwatched::new();
-    let actor = Actor::new("test");
-    let lock = backups.lock_directory(OperationKind::DeleteBackup, context.id(), &actor).await.unwrap();
-    backups.delete(&lock, &name).await.unwrap();
-    assert!(backups.list().await.unwrap().is_empty());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_root_makes_belongs_to_the_owner_of_the_directory_and_links_are_not_followed() {
-    use std::os::unix::fs::{MetadataExt, chown, symlink};
-    let fixture = Fixture::small();
-    chown(fixture.directory.path(), Some(65534), Some(65534)).unwrap();
-    let name = fixture.create().await.filename;
-    for file in [fixture.path(&name), fixture.directory.path().join(".lock")] {
-        assert_eq!(fs::metadata(&file).unwrap().uid(), 65534, "{}", file.display());
-    }
-    let precious = tempfile::NamedTempFile::new().unwrap();
-    fs::remove_file(fixture.directory.path().join(".lock")).unwrap();
-    symlink(precious.path(), fixture.directory.path().join(".lock")).unwrap();
-    assert_eq!(problem(create_with(&fixture.backups).await).code, ErrorCode::StorageUnavailable);
-    assert_eq!(fs::metadata(precious.path()).unwrap().uid(), 0);
 }

@@ -9,6 +9,7 @@ use std::{
 use recovery_backup::{BackupError, BackupService, BackupSettings, ExclusiveLock, RestoreReport};
 use recovery_core::{
     Actor, BackupInfo, BackupKind, BackupName, OperationKind,
+    database::ConnectionTarget,
     port::{OperationContext, SystemClock, Unwatched},
 };
 use recovery_process::ProcessRunner;
@@ -54,6 +55,14 @@ impl Fixture {
     /// Another instance of the service, on the same server and directory.
     pub(crate) fn another(&self, change: impl FnOnce(&mut BackupSettings)) -> BackupService {
         service_for(&self.server, DATABASE, self.directory.path(), Arc::clone(&self.documents), change)
+    }
+
+    /// An instance that signs in to the server as somebody else.
+    pub(crate) fn signed_in_as(&self, user: &str, password: &str) -> BackupService {
+        let mut target = self.server.target(DATABASE);
+        target.user = user.to_owned();
+        target.password = Some(password.to_owned().into());
+        service_with(target, &self.server, self.directory.path(), Arc::clone(&self.documents), |_| {})
     }
 
     pub(crate) fn sql(&self, sql: &str) -> String {
@@ -131,11 +140,21 @@ pub(crate) fn service_for(
     documents: Arc<MemoryDocuments>,
     change: impl FnOnce(&mut BackupSettings),
 ) -> BackupService {
+    service_with(server.target(database), server, directory, documents, change)
+}
+
+fn service_with(
+    target: ConnectionTarget,
+    server: &PostgresServer,
+    directory: &Path,
+    documents: Arc<MemoryDocuments>,
+    change: impl FnOnce(&mut BackupSettings),
+) -> BackupService {
     let mut settings = BackupSettings::new(directory);
     settings.tool_directories = vec![server.programs().to_owned()];
     settings.jobs = 2;
     change(&mut settings);
-    let database = Arc::new(PostgresDatabase::new(Some(server.target(database))));
+    let database = Arc::new(PostgresDatabase::new(Some(target)));
     let runner = Arc::new(ProcessRunner::new());
     BackupService::new(settings, database, runner, documents, Arc::new(SystemClock))
 }

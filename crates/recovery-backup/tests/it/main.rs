@@ -10,9 +10,11 @@
 
 mod bad_input;
 mod cancel;
+mod disks;
 mod everything;
 mod faults;
 mod fixture;
 mod locks;
+mod proof;
 mod round_trip;
 mod versions;
