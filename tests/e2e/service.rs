@@ -147,6 +147,7 @@ impl World {
             url: format!("http://127.0.0.1:{port}"),
             client: Client::builder().pool_max_idle_per_host(0).build().unwrap(),
             log,
+            secrets: vec![self.postgres.password().to_owned(), SECRET.to_owned()],
         };
         until("the service to answer", async || service.get("/health/live").await.is_some()).await;
         service
@@ -162,12 +163,14 @@ pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) 
     }
 }
 
-/// The running service; killed when dropped.
+/// The running service; killed when dropped. None of its answers and no line of its log may hold a secret: every
+/// answer is looked at when it comes, the log when the test is over.
 pub(crate) struct Service {
     process: Child,
     pub url: String,
     pub client: Client,
     log: PathBuf,
+    secrets: Vec<String>,
 }
 
 /// A status and a JSON body.
@@ -219,7 +222,16 @@ impl Service {
     }
 
     pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
-        Answer::of(request.send().await.unwrap()).await
+        let answer = Answer::of(request.send().await.unwrap()).await;
+        self.assert_discreet(&format!("{:?} {}", answer.headers, answer.body));
+        answer
+    }
+
+    /// Checks that a text that the outside sees shows no password and no connection string.
+    fn assert_discreet(&self, text: &str) {
+        for secret in self.secrets.iter().map(String::as_str).chain(["://nova:", "://nova@"]) {
+            assert!(!text.contains(secret), "a secret was let out: {secret} in {text}");
+        }
     }
 
     pub(crate) async fn get_json(&self, path: &str) -> Answer {
@@ -291,6 +303,8 @@ impl Drop for Service {
         let _ = self.process.wait();
         if std::thread::panicking() {
             eprintln!("--- log of the service\n{}", self.log());
+        } else {
+            self.assert_discreet(&self.log());
         }
     }
 }
