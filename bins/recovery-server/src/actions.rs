@@ -109,16 +109,46 @@ impl App {
         self.begun(started).await
     }
 
+    /// Checks a backup by a drill: restores it into a scratch database and compares the rows.
+    ///
+    /// # Errors
+    /// Where it cannot be begun: there is no such backup, another operation is in the way, or the server is away; the
+    /// last is remembered as a drill that could not be made.
+    pub async fn start_drill(&self, actor: Actor, name: BackupName) -> Result<Operation, Failure> {
+        self.find(&name).await?;
+        let (operations, backups) = (self.operations.clone(), Arc::clone(&self.backups));
+        let new = new_operation(OperationKind::Drill, actor, Some(name.to_string()));
+        self.begun(async move {
+            let lock = match backups.lock(new.kind, new.id, &new.actor).await {
+                Ok(lock) => lock,
+                Err(error) => {
+                    backups.note_no_drill(&name, &error).await;
+                    return Err(error.into());
+                }
+            };
+            start(&operations, new, backups, lock, move |work| async move {
+                let report = work.backups.drill(&work.lock, &name, work.context.as_ref()).await?;
+                to_value(view::Verified::from(report))
+            })
+            .await
+        })
+        .await
+    }
+
     /// Checks a backup. It changes nothing, so it needs no lock; the same backup is not checked twice at once.
     ///
     /// # Errors
-    /// Where it cannot be begun: there is no such backup, or it is being checked.
+    /// Where it cannot be begun: there is no such backup, or it is being checked. At the level of a restore, see
+    /// [`start_drill`](Self::start_drill).
     pub async fn start_verify(
         &self,
         actor: Actor,
         name: BackupName,
         level: VerifyLevel,
     ) -> Result<Operation, Failure> {
+        if level == VerifyLevel::Restore {
+            return self.start_drill(actor, name).await;
+        }
         self.find(&name).await?;
         let target = name.to_string();
         let same = self.operations.running().into_iter().find(|operation| {

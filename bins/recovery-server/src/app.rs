@@ -61,6 +61,8 @@ pub struct AppSettings {
     pub sync_wait: Duration,
     /// Whether the metrics are open to everybody.
     pub metrics_open: bool,
+    /// How long after a good drill the next one takes place by itself; `None` for never.
+    pub drill_interval: Option<Duration>,
 }
 
 /// The service.
@@ -76,6 +78,7 @@ pub struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) sync_wait: Duration,
     pub(crate) metrics_open: bool,
+    pub(crate) drill_interval: Option<time::Duration>,
     pub(crate) started_at: OffsetDateTime,
     pub(crate) stopping: CancellationToken,
     pub(crate) strangers: Strangers,
@@ -124,6 +127,7 @@ impl App {
             clock,
             sync_wait: settings.sync_wait,
             metrics_open: settings.metrics_open,
+            drill_interval: settings.drill_interval.and_then(|interval| interval.try_into().ok()),
             started_at,
             stopping: CancellationToken::new(),
             strangers: Strangers::default(),

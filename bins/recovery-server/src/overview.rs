@@ -4,13 +4,13 @@
 use std::{sync::Arc, time::Duration};
 
 use recovery_backup::BackupError;
-use recovery_core::{ErrorCode, Problem, database::DatabaseOverview};
+use recovery_core::{DrillHistory, ErrorCode, Problem, database::DatabaseOverview};
 
 use crate::{
     app::App,
     dependencies::silent,
     operations::Failure,
-    view::{self, BackupStatus, DatabaseStatus, DependencyStatus, Status},
+    view::{self, BackupStatus, DatabaseStatus, DependencyStatus, DrillStatus, Status},
 };
 
 /// How long each part is waited for.
@@ -21,12 +21,14 @@ const PROBE_PATIENCE: Duration = Duration::from_millis(2500);
 impl App {
     /// The overview.
     pub async fn status(&self) -> Status {
-        let (database, backups) = tokio::join!(self.database_status(), self.backup_status());
+        let (database, backups, drill) =
+            tokio::join!(self.database_status(), self.backup_status(), self.drill_status());
         let known = self.dependencies.known();
         Status {
             services: view::Services::default(),
             database,
             backups,
+            drill,
             dependencies: vec![
                 DependencyStatus::new("postgres", known.database),
                 DependencyStatus::new("redis", known.redis),
@@ -108,6 +110,26 @@ impl App {
                 BackupStatus { error: Some(problem.detail), hint: problem.hint, ..BackupStatus::default() }
             }
         }
+    }
+
+    async fn drill_status(&self) -> DrillStatus {
+        let Some(drills) = self.drills().await else { return DrillStatus::default() };
+        let now = self.clock.now();
+        let next_due = self.drill_interval.map(|interval| drills.next_due(interval, now));
+        let verified_at = drills.last_verified.as_ref().map(|drill| drill.at);
+        DrillStatus {
+            last: drills.last.map(view::DrillRecord::from),
+            last_verified_at: verified_at.map(view::timestamp),
+            age_seconds: verified_at.map(|at| (now - at).whole_seconds().max(0).unsigned_abs()),
+            next_due: next_due.map(view::timestamp),
+        }
+    }
+
+    /// The drills that are remembered, unless the state directory hangs.
+    pub(crate) async fn drills(&self) -> Option<DrillHistory> {
+        let backups = Arc::clone(&self.backups);
+        let drills = self.on_runtime(async move { backups.drills().await });
+        tokio::time::timeout(PATIENCE, drills).await.ok().flatten()
     }
 
     /// Every backup, newest first, unless the directory hangs.

@@ -148,6 +148,7 @@ impl App {
             },
             sync_wait: settings.sync_wait,
             metrics_open: settings.metrics_open,
+            drill_interval: settings.drill_interval,
         };
         Ok(Self::assemble(settings, ports))
     }

@@ -1,11 +1,25 @@
 //! The backup directory as a place: its lock files, on whatever file system it lies, and whom its files belong to.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown},
     path::Path,
 };
+
+use crate::BackupError;
+
+/// Creates the directory where it is missing, for its owner alone.
+pub(crate) fn create_missing(directory: &Path) -> Result<(), BackupError> {
+    if fs::metadata(directory).is_ok() {
+        return Ok(());
+    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(BackupError::storage("create the directory itself or write", directory))
+}
 
 /// Opens a file to be locked; `None` on a file system that can only be read. Nothing can be changed there, so nobody
 /// need be kept away; its backups can still be restored, under the lock of the database.

@@ -108,6 +108,33 @@ pub enum BackupError {
         /// How much there is.
         available: u64,
     },
+    /// The disk filled up while it was written to.
+    #[error("the disk of the backup directory is nearly full: {available} bytes are left")]
+    SpaceRunsOut {
+        /// How much there is.
+        available: u64,
+    },
+    /// There is a backup of this name already.
+    #[error("there is a backup {name} already")]
+    NameTaken {
+        /// Its name.
+        name: BackupName,
+    },
+    /// What was sent is no archive.
+    #[error("what was uploaded is not a backup: {why}")]
+    NotABackup {
+        /// Why not, in words.
+        why: String,
+    },
+    /// What was sent did not arrive to its end.
+    #[error("the upload broke off after {received} bytes")]
+    BrokeOff {
+        /// How much arrived.
+        received: u64,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// PostgreSQL did not do what was asked of it.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -195,6 +222,21 @@ impl From<BackupError> for Problem {
             },
             BackupError::NoSpace { .. } => {
                 problem(ErrorCode::InsufficientStorage, "Free that space, then try again.")
+            }
+            BackupError::SpaceRunsOut { .. } => problem(
+                ErrorCode::InsufficientStorage,
+                "Nothing was changed. Free space on the disk of the backup directory, then try again.",
+            ),
+            BackupError::NameTaken { .. } => problem(
+                ErrorCode::Conflict,
+                "A backup is never overwritten. Delete that one first if the other is to take its place.",
+            ),
+            BackupError::NotABackup { .. } => problem(
+                ErrorCode::BackupDamaged,
+                "Nothing was kept of it. Send the file of a backup, unchanged, as the body of the request.",
+            ),
+            BackupError::BrokeOff { .. } => {
+                problem(ErrorCode::InvalidRequest, "Nothing was kept of it. Send the whole file again.")
             }
             BackupError::Database(error) => error.into(),
             BackupError::Lock(error) => error.into(),

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs::File, os::unix::fs::MetadataExt, path::PathBuf, sync::Arc};
 
 use recovery_core::{
-    BackupName, Verification, VerifyLevel,
+    BackupName, Drill, DrillHistory, Verification, VerifyLevel,
     database::DatabaseName,
     port::{DocumentStore, StateError, Swap},
 };
@@ -13,6 +13,7 @@ use time::OffsetDateTime;
 use crate::{BackupError, ReplacedDatabase, directory::open_lock_file, work::blocking};
 
 const VERIFICATIONS: &str = "verifications.json";
+const DRILLS: &str = "drills.json";
 const REPLACED: &str = "replaced.json";
 const PENDING_SWAP: &str = "swap.json";
 
@@ -30,6 +31,51 @@ pub(crate) struct CheckRecord {
     pub at: OffsetDateTime,
     /// What is wrong, in words.
     pub problems: Vec<String>,
+    /// Of a bad one: the least thorough check that could find it good again. One that looks at less than what was found
+    /// to be wrong proves nothing.
+    #[serde(default = "hashes")]
+    pub redeemed_by: VerifyLevel,
+    /// The last drill of this file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Drill>,
+    /// Whether it came from elsewhere.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uploaded: bool,
+}
+
+fn hashes() -> VerifyLevel {
+    VerifyLevel::Hashes
+}
+
+impl CheckRecord {
+    /// A file that was found good.
+    pub(crate) fn verified(stamp: FileStamp, level: VerifyLevel, at: OffsetDateTime) -> Self {
+        Self {
+            stamp,
+            verification: Verification::Verified,
+            level,
+            at,
+            problems: Vec::new(),
+            redeemed_by: VerifyLevel::Hashes,
+            drill: None,
+            uploaded: false,
+        }
+    }
+
+    /// A file of which nothing is known.
+    pub(crate) fn unverified(stamp: FileStamp, at: OffsetDateTime) -> Self {
+        Self { verification: Verification::Unverified, ..Self::verified(stamp, VerifyLevel::Hashes, at) }
+    }
+
+    /// Whether what is known of a file goes on counting after a check of the same file found `found`.
+    pub(crate) fn outlasts(&self, found: Verification, level: VerifyLevel) -> bool {
+        match (self.verification, found) {
+            // A quick look that finds nothing does not take away what a thorough one has proven.
+            (Verification::Verified, Verification::Verified) => self.level > level,
+            (Verification::Failed, Verification::Verified) => self.redeemed_by > level,
+            _ => false,
+        }
+    }
 }
 
 /// Tells whether a file is still the one that it was.
@@ -84,6 +130,22 @@ impl Records {
         let mut checks: Checks = self.read_to_change(VERIFICATIONS).await?;
         change(&mut checks);
         self.write(VERIFICATIONS, &checks).await
+    }
+
+    /// The drills that are remembered. What cannot be read counts as never drilled.
+    pub(crate) async fn drills(&self) -> DrillHistory {
+        self.read(DRILLS).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the history of drills cannot be read");
+            DrillHistory::default()
+        })
+    }
+
+    /// Adds a drill to the history, which outlives the backup.
+    pub(crate) async fn add_drill(&self, drill: Drill) -> Result<(), BackupError> {
+        let _guard = self.guard().await?;
+        let mut drills: DrillHistory = self.read_to_change(DRILLS).await?;
+        drills.add(drill);
+        self.write(DRILLS, &drills).await
     }
 
     /// The databases that were replaced; some may be gone. What cannot be read is empty: the databases themselves

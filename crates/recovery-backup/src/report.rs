@@ -1,6 +1,6 @@
 //! What came of an operation.
 
-use recovery_core::{BackupName, OperationId, Verification, VerifyLevel, database::DatabaseName};
+use recovery_core::{BackupName, Drill, OperationId, Verification, VerifyLevel, database::DatabaseName};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -18,6 +18,9 @@ pub struct VerifyReport {
     pub checked_at: OffsetDateTime,
     /// What is wrong with it.
     pub problems: Vec<String>,
+    /// The drill that it was, where it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Drill>,
 }
 
 /// What a restore did.

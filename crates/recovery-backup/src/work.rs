@@ -1,8 +1,10 @@
 //! Work on files that takes long: done on a thread of its own, watched from the operation, stopped with it.
 
 use std::{
-    fs, io,
+    fs::{self, File, TryLockError},
+    io,
     path::{Path, PathBuf},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -55,18 +57,48 @@ pub(crate) async fn watched<T: Send + 'static>(
     total: Option<u64>,
     work: impl FnOnce(&Meter) -> T + Send + 'static,
 ) -> Result<T, BackupError> {
+    watch(context, phase, total, std::future::pending(), work).await
+}
+
+/// Like [`watched`], for work that writes: it is stopped before the disk of `directory` is full.
+pub(crate) async fn watched_on<T: Send + 'static>(
+    directory: &Path,
+    context: &dyn OperationContext,
+    phase: &'static str,
+    total: Option<u64>,
+    work: impl FnOnce(&Meter) -> T + Send + 'static,
+) -> Result<T, BackupError> {
+    watch(context, phase, total, space::runs_out(directory.to_owned()), work).await
+}
+
+async fn watch<T: Send + 'static>(
+    context: &dyn OperationContext,
+    phase: &'static str,
+    total: Option<u64>,
+    runs_out: impl Future<Output = BackupError>,
+    work: impl FnOnce(&Meter) -> T + Send + 'static,
+) -> Result<T, BackupError> {
     let meter = Arc::new(Meter::default());
     let stop = StopOnDrop(Arc::clone(&meter));
     context.report(Progress::bytes(phase, 0, total));
     let mut task = tokio::task::spawn_blocking(move || work(&meter));
+    let mut runs_out = pin!(runs_out);
+    let mut full = None;
     loop {
         tokio::select! {
             joined = &mut task => {
-                return joined.map_err(|error| BackupError::Storage {
-                    doing: "work",
-                    path: PathBuf::new(),
-                    source: io::Error::other(error),
-                });
+                return match (joined, full) {
+                    (_, Some(full)) => Err(full),
+                    (joined, None) => joined.map_err(|error| BackupError::Storage {
+                        doing: "work",
+                        path: PathBuf::new(),
+                        source: io::Error::other(error),
+                    }),
+                };
+            }
+            error = &mut runs_out, if full.is_none() => {
+                full = Some(error);
+                stop.0.stopped.store(true, Relaxed);
             }
             () = context.cancelled(), if !stop.0.is_stopped() => stop.0.stopped.store(true, Relaxed),
             () = tokio::time::sleep(TICK) => {
@@ -103,9 +135,14 @@ pub(crate) fn check_cancelled(context: &dyn OperationContext) -> Result<(), Canc
 }
 
 /// A directory of one operation inside the backup directory, removed with everything in it when dropped. What a
-/// crash leaves of it is swept by its name.
+/// crash leaves of it is swept by its name; a lock, which ends with its process, keeps that of an upload, which goes on
+/// beside other operations, from being swept while it is in use.
 #[derive(Debug)]
-pub(crate) struct WorkDirectory(PathBuf);
+pub(crate) struct WorkDirectory {
+    path: PathBuf,
+    /// `None` on a file system that does not lock directories.
+    _lock: Option<File>,
+}
 
 impl WorkDirectory {
     const PREFIX: &str = ".partial-";
@@ -114,7 +151,8 @@ impl WorkDirectory {
     pub(crate) fn create(directory: &Path, id: OperationId) -> Result<Self, BackupError> {
         let path = directory.join(format!("{}{}", Self::PREFIX, id.short()));
         fs::create_dir(&path).map_err(BackupError::storage("create a work directory", &path))?;
-        Ok(Self(path))
+        let lock = File::open(&path).and_then(|lock| lock.try_lock().map(|()| lock).map_err(io::Error::from));
+        Ok(Self { path, _lock: lock.ok() })
     }
 
     /// Creates it where there is room for so much: in the backup directory or, where that can only be read, in the
@@ -143,7 +181,7 @@ impl WorkDirectory {
 
     /// Its path.
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// Removes those that operations of the past have left. The caller holds the lock of the directory.
@@ -157,6 +195,9 @@ impl WorkDirectory {
                 continue;
             }
             let is_directory = fs::symlink_metadata(&path).is_ok_and(|data| data.is_dir());
+            if is_directory && in_use(&path) {
+                continue;
+            }
             let removed = if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             match removed {
                 Ok(()) => swept.push(name),
@@ -171,10 +212,15 @@ impl WorkDirectory {
     }
 }
 
+/// Whether the process that made a work directory is at work in it.
+fn in_use(path: &Path) -> bool {
+    File::open(path).is_ok_and(|directory| matches!(directory.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 impl Drop for WorkDirectory {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(path = %self.0.display(), %error, "cannot remove a work directory; the next backup will");
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove a work directory; the next backup will");
         }
     }
 }

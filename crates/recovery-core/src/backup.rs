@@ -7,6 +7,8 @@ use time::{
     OffsetDateTime, PrimitiveDateTime, format_description::BorrowedFormatItem, macros::format_description,
 };
 
+use crate::Drill;
+
 /// Why a backup was made. It decides how long the backup is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -178,6 +180,9 @@ pub enum VerifyLevel {
     /// Besides, the dump's table of contents is readable and every dump file decodes to its end.
     #[default]
     Contents,
+    /// Besides, the backup is loaded into a scratch database, its rows are compared with the manifest, and the
+    /// database is dropped: a drill.
+    Restore,
 }
 
 impl VerifyLevel {
@@ -187,6 +192,7 @@ impl VerifyLevel {
         match self {
             Self::Hashes => "hashes",
             Self::Contents => "contents",
+            Self::Restore => "restore",
         }
     }
 }
@@ -240,6 +246,12 @@ pub struct BackupInfo {
     pub database: Option<String>,
     /// The version of the server that it came from, for example `15.18`.
     pub server_version: Option<String>,
+    /// The last drill of this very file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_drill: Option<Drill>,
+    /// Whether it came from elsewhere by an upload, as far as that is known.
+    #[serde(default)]
+    pub uploaded: bool,
 }
 
 #[cfg(test)]

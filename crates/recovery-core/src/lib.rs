@@ -7,6 +7,7 @@
 pub mod backup;
 mod crash;
 pub mod database;
+pub mod drill;
 pub mod operation;
 pub mod port;
 pub mod problem;
@@ -15,5 +16,6 @@ pub use backup::{BackupInfo, BackupKind, BackupName, Verification, VerifyLevel};
 pub use crash::crash_point;
 #[cfg(feature = "crash-points")]
 pub use crash::on_crash_point;
+pub use drill::{Drill, DrillHistory, DrillResult};
 pub use operation::{Actor, Operation, OperationId, OperationKind, OperationState, Progress, Unit};
 pub use problem::{ErrorCode, Problem};

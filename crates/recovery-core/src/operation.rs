@@ -65,12 +65,16 @@ pub enum OperationKind {
     Backup,
     /// Checks a backup.
     Verify,
+    /// Checks a backup by restoring it into a scratch database.
+    Drill,
     /// Replaces the database by the contents of a backup.
     Restore,
     /// Takes a restore back.
     Rollback,
     /// Removes a database that a restore replaced.
     DropReplaced,
+    /// Takes in a backup from elsewhere.
+    Upload,
     /// Deletes a backup.
     DeleteBackup,
     /// Clears up what operations that were cut off have left.
@@ -84,9 +88,11 @@ impl OperationKind {
         match self {
             Self::Backup => "backup",
             Self::Verify => "verify",
+            Self::Drill => "drill",
             Self::Restore => "restore",
             Self::Rollback => "rollback",
             Self::DropReplaced => "drop_replaced",
+            Self::Upload => "upload",
             Self::DeleteBackup => "delete_backup",
             Self::CleanUp => "clean_up",
         }
@@ -99,9 +105,11 @@ impl fmt::Display for OperationKind {
         f.write_str(match self {
             Self::Backup => "backup",
             Self::Verify => "verification",
+            Self::Drill => "restore drill",
             Self::Restore => "restore",
             Self::Rollback => "rollback",
             Self::DropReplaced => "removal of a replaced database",
+            Self::Upload => "upload",
             Self::DeleteBackup => "deletion of a backup",
             Self::CleanUp => "clean-up after an interruption",
         })

@@ -65,6 +65,9 @@ pub enum Command {
         /// How thoroughly it is checked
         #[arg(long, value_enum, default_value_t = Level::Contents)]
         level: Level,
+        /// The same as --level restore: a drill
+        #[arg(long, conflicts_with = "level")]
+        restore: bool,
     },
     /// Replaces the database by the contents of a backup; the present one is kept for a rollback
     Restore {
@@ -111,6 +114,8 @@ pub enum Level {
     Hashes,
     /// Besides, every file of the dump is decoded to its end
     Contents,
+    /// Besides, it is loaded into a scratch database, which is dropped again, and the rows are compared
+    Restore,
 }
 
 impl From<Level> for VerifyLevel {
@@ -118,6 +123,7 @@ impl From<Level> for VerifyLevel {
         match level {
             Level::Hashes => Self::Hashes,
             Level::Contents => Self::Contents,
+            Level::Restore => Self::Restore,
         }
     }
 }
@@ -156,8 +162,10 @@ mod tests {
             assert!(text.starts_with(expect), "{line}: {text}");
         };
         check("serve", "Serve");
-        check("verify x.tar", "Verify { file: \"x.tar\", level: Contents }");
-        check("verify x.tar --level hashes", "Verify { file: \"x.tar\", level: Hashes }");
+        check("verify x.tar", "Verify { file: \"x.tar\", level: Contents, restore: false }");
+        check("verify x.tar --level hashes", "Verify { file: \"x.tar\", level: Hashes, restore: false }");
+        check("verify --restore x.tar", "Verify { file: \"x.tar\", level: Contents, restore: true }");
+        check("verify x.tar --level restore", "Verify { file: \"x.tar\", level: Restore, restore: false }");
         check("restore x.tar", "Restore { file: \"x.tar\", yes: false }");
         check("restore -y x.tar", "Restore { file: \"x.tar\", yes: true }");
         check("rollback", "Rollback { id: None, yes: false }");
@@ -171,7 +179,8 @@ mod tests {
             "",
             "restor x.tar",
             "restore",
-            "verify x.tar --level restore",
+            "verify x.tar --level all",
+            "verify x.tar --level hashes --restore",
             "rollback newest",
             "backups --secret hunter2",
             "config --reference --json",

@@ -29,6 +29,7 @@ impl Task {
     pub(super) fn kind(&self) -> OperationKind {
         match self {
             Self::Backup => OperationKind::Backup,
+            Self::Verify(_, VerifyLevel::Restore) => OperationKind::Drill,
             Self::Verify(..) => OperationKind::Verify,
             Self::Restore(_) => OperationKind::Restore,
             Self::Rollback(_) => OperationKind::Rollback,

@@ -20,6 +20,8 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Parser as _;
 
+use recovery_core::VerifyLevel;
+
 pub use args::{Arguments, Command, Global};
 pub use failure::{Failure, Status};
 
@@ -121,7 +123,10 @@ async fn work(
     match command {
         Command::Backup => session.backup().await,
         Command::Backups => session.backups().await,
-        Command::Verify { file, level } => session.verify(Task::Verify(name(&file)?, level.into())).await,
+        Command::Verify { file, level, restore } => {
+            let level = if restore { VerifyLevel::Restore } else { level.into() };
+            session.verify(Task::Verify(name(&file)?, level)).await
+        }
         Command::Restore { file, yes } => session.restore(name(&file)?, yes).await,
         Command::Restores => session.restores().await,
         Command::Rollback { id, yes } => session.rollback(id, yes).await,

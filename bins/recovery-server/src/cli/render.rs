@@ -1,6 +1,6 @@
 //! How things look on a terminal. Pure: values in, text out.
 
-use recovery_core::{BackupKind, OperationKind, Progress, Unit, Verification, VerifyLevel};
+use recovery_core::{BackupKind, DrillResult, OperationKind, Progress, Unit, Verification, VerifyLevel};
 use time::OffsetDateTime;
 
 use super::view::{Backup, Contents, DatabaseStatus, Outcome, Restore, Status};
@@ -46,6 +46,11 @@ pub(super) fn backups(backups: &[Backup]) -> String {
     for backup in backups {
         for problem in &backup.problems {
             text.push_str(&format!("{}: {}\n", backup.filename, printable(problem)));
+        }
+        if let Some(drill) = backup.last_drill.as_ref().filter(|it| it.result == DrillResult::CouldNotVerify)
+        {
+            let why = drill.problems.first().map_or_else(String::new, |why| format!(": {}", printable(why)));
+            text.push_str(&format!("{}: the last drill could not verify it{why}\n", backup.filename));
         }
     }
     text
@@ -175,7 +180,7 @@ pub(super) fn outcome(kind: OperationKind, outcome: &Outcome) -> String {
                 .map_or_else(String::new, |found| format!(", {}", verification(found, outcome.level)));
             format!("Made {name}{size}{checked}.")
         }
-        OperationKind::Verify => {
+        OperationKind::Verify | OperationKind::Drill => {
             let found = outcome.verification.unwrap_or(Verification::Unverified);
             format!("{name}: {}.", verification(found, outcome.level))
         }
@@ -297,7 +302,11 @@ mod tests {
             backup(json!({
                 "filename": "nova-checkpoint-2026-01-30_06-00-00-2.tar", "size_bytes": 12,
                 "created_at": "2026-01-30T06:00:00Z", "kind": "checkpoint", "verification": "failed",
-                "problems": ["database/toc.dat differs\u{1b}[31m"]
+                "problems": ["database/toc.dat differs\u{1b}[31m"],
+                "last_drill": {
+                    "filename": "nova-checkpoint-2026-01-30_06-00-00-2.tar", "at": "2026-01-31T23:59:59Z",
+                    "result": "could_not_verify", "problems": ["PostgreSQL does not answer"], "duration_seconds": 1
+                }
             })),
         ]
     }
@@ -309,6 +318,7 @@ mod tests {
         nova-backup-2026-01-31_23-59-59.tar        2026-01-31 23:59:59 UTC  893.2 MiB  manual      verified (contents)
         nova-checkpoint-2026-01-30_06-00-00-2.tar  2026-01-30 06:00:00 UTC  12 B       checkpoint  failed
         nova-checkpoint-2026-01-30_06-00-00-2.tar: database/toc.dat differs�[31m
+        nova-checkpoint-2026-01-30_06-00-00-2.tar: the last drill could not verify it: PostgreSQL does not answer
         ");
     }
 

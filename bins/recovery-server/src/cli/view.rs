@@ -2,7 +2,7 @@
 //! service. Fields that this version does not know are passed on.
 
 use recovery_core::{
-    BackupKind, BackupName, OperationId, OperationKind, Progress, Verification, VerifyLevel,
+    BackupKind, BackupName, Drill, OperationId, OperationKind, Progress, Verification, VerifyLevel,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -31,6 +31,9 @@ pub(super) struct Backup {
     /// The database that it is a backup of.
     #[serde(default)]
     pub(super) database: Option<String>,
+    /// The last drill of it.
+    #[serde(default)]
+    pub(super) last_drill: Option<Drill>,
     /// The rest.
     #[serde(flatten)]
     pub(super) more: Map<String, Value>,

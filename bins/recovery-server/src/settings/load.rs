@@ -50,6 +50,7 @@ fn read(values: &mut Values) -> Option<Settings> {
     let port = values.required(&table::PORT);
     let redis_url = values.required(&table::REDIS_URL);
     let keep_replaced = values.required(&table::KEEP_REPLACED_HOURS);
+    let drill_interval = values.required(&table::DRILL_INTERVAL_DAYS);
     let backup_jobs =
         values.computed(&table::BACKUP_JOBS, || Some(BackupSettings::default_jobs()), usize::to_string);
     let backup_compression = values.required(&table::BACKUP_COMPRESSION);
@@ -75,6 +76,7 @@ fn read(values: &mut Values) -> Option<Settings> {
         port: port?,
         redis_url: redis_url?,
         keep_replaced: keep_replaced?,
+        drill_interval: drill_interval?,
         cors_allowed_origins: cors_allowed_origins?,
         allowed_hosts,
         trusted_proxies,

@@ -52,6 +52,8 @@ pub struct Settings {
     pub redis_url: SecretString,
     /// How long the database that a restore replaced is kept.
     pub keep_replaced: Duration,
+    /// How long after a good drill the next one takes place by itself; `None` for never.
+    pub drill_interval: Option<Duration>,
     /// Web origins that may call with credentials.
     pub cors_allowed_origins: Vec<String>,
     /// `Host` names accepted besides the built-in ones, in lower case and without a port.

@@ -99,6 +99,13 @@ pub(super) fn hours(text: &str) -> Result<Duration, String> {
     number(text, 0.0, TEN_YEARS).map(|hours| Duration::from_secs_f64(hours * 3600.0))
 }
 
+/// A span between things that happen by themselves; 0 turns them off.
+pub(super) fn interval_days(text: &str) -> Result<Option<Duration>, String> {
+    const TEN_YEARS: f64 = 10.0 * 365.0;
+    let days = number(text, 0.0, TEN_YEARS)?;
+    Ok((days > 0.0).then(|| Duration::from_secs_f64(days * 24.0 * 3600.0)))
+}
+
 pub(super) fn wait_seconds(text: &str) -> Result<Duration, String> {
     number(text, 0.0, 3600.0).map(Duration::from_secs_f64)
 }

@@ -218,6 +218,19 @@ pub(super) const KEEP_REPLACED_HOURS: Variable<Duration> = Variable {
     parse: parse::hours,
 };
 
+pub(super) const DRILL_INTERVAL_DAYS: Variable<Option<Duration>> = Variable {
+    about: About {
+        name: "DRILL_INTERVAL_DAYS",
+        alias: None,
+        meaning: "How many days after a good drill the newest backup is restored into a scratch database again to see \
+                  that it can be; fractions are allowed, 0 turns it off.",
+        default: Text("7"),
+        example: "1",
+        shown: Shown::Plain,
+    },
+    parse: parse::interval_days,
+};
+
 pub(super) const CORS_ALLOWED_ORIGINS: Variable<Vec<String>> = Variable {
     about: About {
         name: "CORS_ALLOWED_ORIGINS",
@@ -371,6 +384,7 @@ pub(super) const ALL: &[&About] = &[
     &PORT.about,
     &REDIS_URL.about,
     &KEEP_REPLACED_HOURS.about,
+    &DRILL_INTERVAL_DAYS.about,
     &BACKUP_JOBS.about,
     &BACKUP_COMPRESSION.about,
     &PG_BIN_DIR.about,

@@ -1,7 +1,7 @@
 //! Backups, and what comes of what is done with them.
 
 use recovery_backup::{ReplacedDatabase, RestoreReport, RollbackReport, VerifyReport};
-use recovery_core::{BackupInfo, BackupKind};
+use recovery_core::{BackupInfo, BackupKind, Drill};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -23,7 +23,7 @@ pub struct Backup {
     kind: &'static str,
     /// What the last check found: `verified`, `unverified` or `failed`.
     verification: &'static str,
-    /// How thorough that check was: `hashes` or `contents`.
+    /// How thorough that check was: `hashes`, `contents` or `restore`.
     verified_level: Option<&'static str>,
     /// When that check was.
     #[schema(format = DateTime)]
@@ -34,6 +34,8 @@ pub struct Backup {
     database: Option<String>,
     /// The version of the server that it came from.
     server_version: Option<String>,
+    /// The last drill of it; null where there was none.
+    last_drill: Option<DrillRecord>,
 }
 
 impl From<BackupInfo> for Backup {
@@ -54,6 +56,36 @@ impl From<BackupInfo> for Backup {
             problems: info.problems,
             database: info.database,
             server_version: info.server_version,
+            last_drill: info.last_drill.map(DrillRecord::from),
+        }
+    }
+}
+
+/// A drill: a restore into a scratch database, whose rows were compared with what the backup promises.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Drill)]
+pub struct DrillRecord {
+    /// The backup.
+    filename: String,
+    /// When it ended.
+    #[schema(format = DateTime)]
+    at: String,
+    /// `verified`, `failed`, or `could_not_verify`, which says nothing about the backup.
+    result: &'static str,
+    /// What is wrong with the backup, or why nothing can be said about it.
+    problems: Vec<String>,
+    /// How long it took.
+    duration_seconds: u64,
+}
+
+impl From<Drill> for DrillRecord {
+    fn from(drill: Drill) -> Self {
+        Self {
+            filename: drill.filename.to_string(),
+            at: timestamp(drill.at),
+            result: drill.result.as_str(),
+            problems: drill.problems,
+            duration_seconds: drill.duration_seconds,
         }
     }
 }
@@ -80,13 +112,16 @@ pub struct Verified {
     filename: String,
     /// `verified`, `unverified` (it could not be checked) or `failed`.
     verification: &'static str,
-    /// `hashes` or `contents`.
+    /// `hashes`, `contents` or `restore`.
     level: &'static str,
     /// When.
     #[schema(format = DateTime)]
     checked_at: String,
     /// What is wrong with it, in words.
     problems: Vec<String>,
+    /// At the level `restore`: the drill that it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drill: Option<DrillRecord>,
 }
 
 impl From<VerifyReport> for Verified {
@@ -97,6 +132,7 @@ impl From<VerifyReport> for Verified {
             level: report.level.as_str(),
             checked_at: timestamp(report.checked_at),
             problems: report.problems,
+            drill: report.drill.map(DrillRecord::from),
         }
     }
 }

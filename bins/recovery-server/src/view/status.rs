@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Backup, Progress, timestamp};
+use super::{Backup, DrillRecord, Progress, timestamp};
 use crate::dependencies::Dependency;
 
 /// The service is alive.
@@ -49,6 +49,8 @@ pub struct Status {
     pub(crate) database: DatabaseStatus,
     /// The backups.
     pub(crate) backups: BackupStatus,
+    /// The drills of restoring.
+    pub(crate) drill: DrillStatus,
     /// What the service depends on.
     pub(crate) dependencies: Vec<DependencyStatus>,
     /// The newest operation that is running.
@@ -157,6 +159,21 @@ pub struct BackupStatus {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hint: Option<String>,
+}
+
+/// The drills of restoring.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct DrillStatus {
+    /// The last one.
+    pub(crate) last: Option<DrillRecord>,
+    /// When a drill last found a backup good.
+    #[schema(format = DateTime)]
+    pub(crate) last_verified_at: Option<String>,
+    /// How long ago that is.
+    pub(crate) age_seconds: Option<u64>,
+    /// When the next one is due; null where drills by themselves are turned off.
+    #[schema(format = DateTime)]
+    pub(crate) next_due: Option<String>,
 }
 
 /// Something that the service depends on.

@@ -10,6 +10,7 @@
 mod access;
 mod background;
 mod backups;
+mod drills;
 mod events;
 mod operations;
 mod problems;

@@ -120,6 +120,7 @@ fn settings(directory: &TempDir) -> AppSettings {
         },
         sync_wait: Duration::from_secs(20),
         metrics_open: false,
+        drill_interval: Some(Duration::from_secs(7 * 24 * 3600)),
     }
 }
 

@@ -141,17 +141,20 @@ fn info(
 ) -> BackupInfo {
     let stamp = FileStamp::from(data);
     let check = check.filter(|check| check.stamp == stamp);
+    let checked = check.filter(|check| check.verification != Verification::Unverified);
     let mut info = BackupInfo {
         filename: name.clone(),
         size_bytes: data.len(),
         created_at: name.created_at(),
         kind: name.kind(),
         verification: check.map_or(Verification::Unverified, |check| check.verification),
-        verified_level: check.map(|check| check.level),
-        verified_at: check.map(|check| check.at),
+        verified_level: checked.map(|check| check.level),
+        verified_at: checked.map(|check| check.at),
         problems: check.map(|check| check.problems.clone()).unwrap_or_default(),
         database: None,
         server_version: None,
+        last_drill: check.and_then(|check| check.drill.clone()),
+        uploaded: check.is_some_and(|check| check.uploaded),
     };
     match cache.summary(path, name, stamp) {
         Summary::Readable { renamed_from, kind, database, server_version } => {

@@ -11,7 +11,7 @@ use crate::{
     archive::{ArchiveReader, DATABASE, Extract},
     records::{CheckRecord, FileStamp},
     tools::{self, Tools},
-    work::{WorkDirectory, blocking, unless_cancelled, watched},
+    work::{Meter, WorkDirectory, blocking, unless_cancelled, watched, watched_on},
 };
 
 impl BackupService {
@@ -31,6 +31,11 @@ impl BackupService {
         let checked = match level {
             VerifyLevel::Hashes => self.check_hashes(name, file, None, context).await.map(drop),
             VerifyLevel::Contents => self.check_contents(name, file, context).await,
+            VerifyLevel::Restore => {
+                let hint = "Ask for a drill, which takes the lock that it needs.".to_owned();
+                let why = "a restore-level check works on the database server".to_owned();
+                return Err(BackupError::Incompatible { name: name.clone(), why, hint });
+            }
         };
         let problems = match checked {
             Ok(()) => Vec::new(),
@@ -43,8 +48,9 @@ impl BackupService {
             level,
             checked_at: self.clock.now(),
             problems,
+            drill: None,
         };
-        self.remember(&report, FileStamp::from(&data)).await;
+        self.remember(&report, FileStamp::from(&data), level).await;
         Ok(report)
     }
 
@@ -57,14 +63,18 @@ impl BackupService {
         context: &dyn OperationContext,
     ) -> Result<Manifest, BackupError> {
         let total = file.metadata().map(|data| data.len()).ok();
-        let read = watched(context, "verifying", total, move |meter| {
-            let reader = ArchiveReader::open(file)?;
-            match extract {
-                Some(extract) => reader.read_to_end(&extract, meter),
-                None => reader.read_to_end(&(), meter),
+        let read = match extract {
+            Some(extract) => {
+                let into = extract.into.clone();
+                let read = move |meter: &Meter| ArchiveReader::open(file)?.read_to_end(&extract, meter);
+                watched_on(&into, context, "verifying", total, read).await?
             }
-        });
-        let manifest = read.await?.map_err(|flaw| flawed(name, flaw))?;
+            None => {
+                let read = move |meter: &Meter| ArchiveReader::open(file)?.read_to_end(&(), meter);
+                watched(context, "verifying", total, read).await?
+            }
+        };
+        let manifest = read.map_err(|flaw| flawed(name, flaw))?;
         if manifest.filename != *name {
             return Err(BackupError::Damaged { name: name.clone(), why: renamed(&manifest.filename) });
         }
@@ -72,7 +82,7 @@ impl BackupService {
     }
 
     /// Besides, decodes every dump file and lets `pg_restore` read the table of contents.
-    async fn check_contents(
+    pub(super) async fn check_contents(
         &self,
         name: &BackupName,
         file: std::fs::File,
@@ -108,28 +118,26 @@ impl BackupService {
         blocking(move || WorkDirectory::create(&parent, id)).await
     }
 
-    async fn remember(&self, report: &VerifyReport, stamp: FileStamp) {
+    /// Remembers what a check of the file with this stamp has found. `redeemed_by` counts where it was found bad.
+    pub(super) async fn remember(&self, report: &VerifyReport, stamp: FileStamp, redeemed_by: VerifyLevel) {
         let recorded = self.records.update_checks(|checks| {
-            let name = report.filename.as_str();
-            // A quick look that finds nothing does not take away what a thorough one has proven of the same file.
-            let kept = checks.get(name).filter(|known| {
-                known.stamp == stamp
-                    && known.verification == Verification::Verified
-                    && report.verification == Verification::Verified
-                    && known.level > report.level
-            });
-            if kept.is_none() {
-                checks.insert(
-                    name.to_owned(),
-                    CheckRecord {
-                        stamp,
-                        verification: report.verification,
-                        level: report.level,
-                        at: report.checked_at,
-                        problems: report.problems.clone(),
-                    },
-                );
-            }
+            let known = checks.remove(report.filename.as_str()).filter(|known| known.stamp == stamp);
+            let drill = report.drill.clone().or_else(|| known.as_ref()?.drill.clone());
+            let uploaded = known.as_ref().is_some_and(|known| known.uploaded);
+            let record = match known {
+                Some(known) if known.outlasts(report.verification, report.level) => known,
+                _ => CheckRecord {
+                    stamp,
+                    verification: report.verification,
+                    level: report.level,
+                    at: report.checked_at,
+                    problems: report.problems.clone(),
+                    redeemed_by,
+                    drill: None,
+                    uploaded,
+                },
+            };
+            checks.insert(report.filename.as_str().to_owned(), CheckRecord { drill, ..record });
         });
         if let Err(error) = recorded.await {
             tracing::warn!(%error, "the result of a verification is not recorded");

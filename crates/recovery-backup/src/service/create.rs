@@ -17,16 +17,16 @@ use time::OffsetDateTime;
 
 use super::{
     BackupService, ExclusiveLock,
-    catalogue::{flawed, sync_directory},
+    catalogue::flawed,
     tool_run::{Watch, session_name},
 };
 use crate::{
     BackupError, Manifest, Member,
     archive::{ArchiveReader, DATABASE, WriteError, write_archive},
-    records::{CheckRecord, FileStamp},
+    records::CheckRecord,
     space,
     tools::{DumpRequest, Tools},
-    work::{WorkDirectory, blocking, check_cancelled, unless_cancelled, watched},
+    work::{WorkDirectory, blocking, check_cancelled, unless_cancelled, watched, watched_on},
 };
 
 impl BackupService {
@@ -90,15 +90,14 @@ impl BackupService {
         context.report(Progress::phase("publishing"));
         // Read back and proven: what has this name after a crash is a good backup.
         context.record("publishing", json!({ "filename": &filename })).await?;
-        let stamp = self.publish(archive, &filename).await?;
+        let stamp = self.publish_new(archive, &filename, "backup:renamed").await?;
         context.record("published", json!({ "filename": &filename })).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the journal does not say that the backup was published");
         });
         let at = self.clock.now();
         self.records
             .update_checks(|checks| {
-                let (verification, level) = (Verification::Verified, VerifyLevel::Hashes);
-                let record = CheckRecord { stamp, verification, level, at, problems: Vec::new() };
+                let record = CheckRecord::verified(stamp, VerifyLevel::Hashes, at);
                 checks.insert(filename.as_str().to_owned(), record);
             })
             .await
@@ -133,13 +132,9 @@ impl BackupService {
             context,
         };
         let run = self.run_tool("pg_dump", command, &application_name, context, &mut watch);
-        let failure = async |error: BackupError| match space::available(&self.settings.directory) {
-            // What a program says of a full disk depends on the program; the disk itself is asked.
-            Ok(available) if available < space::FLOOR / 16 => {
-                BackupError::NoSpace { place: "in the backup directory", needed: space::FLOOR, available }
-            }
-            _ => error,
-        };
+        // What a program says of a full disk depends on the program; the disk itself is asked.
+        let failure =
+            async |error: BackupError| space::check(&self.settings.directory).err().unwrap_or(error);
         match tokio::try_join!(run, async { Ok(snapshot.row_counts().await?) }) {
             Ok(((), rows)) => Ok(rows),
             Err(error @ BackupError::ToolFailed { .. }) => Err(failure(error).await),
@@ -157,7 +152,8 @@ impl BackupService {
         let (target, source) = (archive.clone(), work.path().to_owned());
         let directory = self.settings.directory.clone();
         let total = manifest.members.iter().map(|member| member.size).sum();
-        let written = watched(context, "archiving", Some(total), move |meter| {
+        let disk = self.settings.directory.clone();
+        let written = watched_on(&disk, context, "archiving", Some(total), move |meter| {
             write_archive(&target, &directory, &source, &mut manifest, meter)
         });
         match written.await? {
@@ -190,19 +186,6 @@ impl BackupService {
             ArchiveReader::open(file)?.read_to_end(&(), meter)
         });
         checked.await?.map(drop).map_err(|flaw| flawed(name, flaw))
-    }
-
-    /// Gives the archive its name, durable when this returns.
-    async fn publish(&self, archive: PathBuf, name: &BackupName) -> Result<FileStamp, BackupError> {
-        let (target, directory) = (self.path(name), self.settings.directory.clone());
-        blocking(move || {
-            fs::rename(&archive, &target).map_err(BackupError::storage("publish the archive", &target))?;
-            crash_point("backup:renamed");
-            sync_directory(&directory)?;
-            let data = fs::metadata(&target).map_err(BackupError::storage("look at the archive", &target))?;
-            Ok(FileStamp::from(&data))
-        })
-        .await
     }
 
     /// The first name of this second that is not taken. The lock is held, so it stays free.
@@ -263,6 +246,10 @@ impl Watch for DumpWatch<'_> {
     const EVERY: Duration = Duration::from_millis(500);
     // A dump that hangs holds locks and keeps dead rows alive.
     const STALL: Option<Duration> = Some(Duration::from_secs(30 * 60));
+
+    fn writes_to(&self) -> Option<&Path> {
+        self.directory.parent()
+    }
 
     async fn look(&mut self) -> u64 {
         let directory = self.directory.clone();

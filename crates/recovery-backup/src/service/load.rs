@@ -198,6 +198,10 @@ impl Watch for LoadWatch<'_> {
     // Meanwhile the live database serves, and the operation can be cancelled.
     const STALL: Option<Duration> = None;
 
+    fn writes_to(&self) -> Option<&Path> {
+        None
+    }
+
     async fn look(&mut self) -> u64 {
         let databases = self.database.databases().await.unwrap_or_default();
         let size = databases

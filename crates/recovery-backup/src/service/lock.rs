@@ -1,9 +1,8 @@
 //! Who may work: one operation at a time on a backup directory, and one instance at a time on a database.
 
 use std::{
-    fs::{self, DirBuilder, File, TryLockError},
+    fs::{File, TryLockError},
     io::{Read, Seek, Write},
-    os::unix::fs::DirBuilderExt,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -14,7 +13,11 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::BackupService;
-use crate::{BackupError, directory::open_lock_file, work::blocking};
+use crate::{
+    BackupError,
+    directory::{create_missing, open_lock_file},
+    work::blocking,
+};
 
 const FILE: &str = ".lock";
 /// How long a holder that will be gone in a moment is waited for.
@@ -130,13 +133,7 @@ fn is_brief(error: &BackupError) -> bool {
 }
 
 fn take(directory: &Path, holder: &Holder) -> Result<DirectoryLock, BackupError> {
-    if fs::metadata(directory).is_err() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(BackupError::storage("create the directory itself or write", directory))?;
-    }
+    create_missing(directory)?;
     let path = directory.join(FILE);
     let failed = || BackupError::storage("take the lock", &path);
     let Some(mut file) = open_lock_file(&path).map_err(failed())? else {

@@ -4,6 +4,7 @@ mod catalogue;
 mod check;
 mod create;
 mod cut_off;
+mod drill;
 mod load;
 mod lock;
 mod reconcile;
@@ -11,6 +12,7 @@ mod restore;
 mod rollback;
 mod take_over;
 mod tool_run;
+mod upload;
 
 use std::{path::PathBuf, sync::Arc};
 

@@ -65,7 +65,7 @@ impl BackupService {
     }
 
     /// Refuses what could not succeed, before anything is touched.
-    async fn check_compatible(
+    pub(super) async fn check_compatible(
         &self,
         name: &BackupName,
         manifest: &Manifest,

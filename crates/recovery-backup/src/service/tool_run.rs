@@ -1,14 +1,18 @@
 //! Running `pg_dump` and `pg_restore` while watching whether they get on.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    pin::pin,
+    time::{Duration, Instant},
+};
 
 use recovery_core::{
     OperationId,
-    port::{Cancelled, Command, CommandError, OperationContext},
+    port::{Cancelled, Command, CommandError, CommandOutput, OperationContext},
 };
 
 use super::BackupService;
-use crate::{BackupError, tools};
+use crate::{BackupError, space, tools};
 
 /// How long one look may take: meanwhile nobody notices that the program has ended.
 const LOOK: Duration = Duration::from_secs(2);
@@ -18,6 +22,14 @@ pub(super) fn session_name(tool: &str, operation: OperationId) -> String {
     format!("nova-recovery-{tool}-{}", operation.short())
 }
 
+/// How the run of a program ended.
+enum Ended {
+    /// By itself, or because it hung.
+    Ran(Result<CommandOutput, CommandError>),
+    /// It was stopped.
+    Stopped(BackupError),
+}
+
 /// Says how far a program has come, and reports it.
 #[async_trait::async_trait]
 pub(super) trait Watch: Send {
@@ -25,6 +37,9 @@ pub(super) trait Watch: Send {
     const EVERY: Duration;
     /// A program of which nothing is seen for so long hangs; `None` where that cannot be told.
     const STALL: Option<Duration>;
+
+    /// A directory whose disk it must not fill.
+    fn writes_to(&self) -> Option<&Path>;
 
     /// A number that changes while the program gets on.
     async fn look(&mut self) -> u64;
@@ -42,34 +57,42 @@ impl BackupService {
         watch: &mut W,
     ) -> Result<(), BackupError> {
         let (interval, stall) = (W::EVERY, W::STALL);
+        let disk = watch.writes_to().map(Path::to_owned);
+        let mut runs_out = pin!(async {
+            match disk {
+                Some(directory) => space::runs_out(directory).await,
+                None => std::future::pending().await,
+            }
+        });
         let mut run = self.runner.run(command);
         let mut last = (watch.look().await, Instant::now());
         let ended = loop {
             tokio::select! {
-                ended = &mut run => break Some(ended),
-                () = context.cancelled() => break None,
+                ended = &mut run => break Ended::Ran(ended),
+                () = context.cancelled() => break Ended::Stopped(Cancelled.into()),
+                full = &mut runs_out => break Ended::Stopped(full),
                 () = tokio::time::sleep(interval) => {
                     let seen = tokio::time::timeout(LOOK, watch.look()).await.unwrap_or(last.0);
                     if seen != last.0 {
                         last = (seen, Instant::now());
                     } else if let Some(timeout) = stall.filter(|stall| last.1.elapsed() > *stall) {
                         tracing::error!(tool, "no progress for {} s; it is ended", timeout.as_secs());
-                        break Some(Err(CommandError::TimedOut { program: tool.to_owned(), timeout }));
+                        break Ended::Ran(Err(CommandError::TimedOut { program: tool.to_owned(), timeout }));
                     }
                 }
             }
         };
         drop(run);
         match ended {
-            Some(Ok(output)) if output.exit.success() => Ok(()),
-            Some(Ok(output)) => Err(self.explain(tools::failure(tool, &output)).await),
-            Some(Err(error)) => {
+            Ended::Ran(Ok(output)) if output.exit.success() => Ok(()),
+            Ended::Ran(Ok(output)) => Err(self.explain(tools::failure(tool, &output)).await),
+            Ended::Ran(Err(error)) => {
                 self.end_sessions(application_name).await;
                 Err(BackupError::Command(error))
             }
-            None => {
+            Ended::Stopped(why) => {
                 self.end_sessions(application_name).await;
-                Err(Cancelled.into())
+                Err(why)
             }
         }
     }

@@ -11,6 +11,7 @@
 mod bad_input;
 mod cancel;
 mod disks;
+mod drills;
 mod everything;
 mod faults;
 mod fixture;

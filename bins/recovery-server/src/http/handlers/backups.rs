@@ -75,7 +75,7 @@ pub(crate) async fn delete(
 #[derive(Default, Deserialize, ToSchema)]
 pub(crate) struct Verify {
     /// `hashes` reads every byte and compares it with the manifest; `contents`, the default, also decodes every file
-    /// of the dump to its end.
+    /// of the dump to its end; `restore` also loads it into a scratch database and compares the rows: a drill.
     #[serde(default)]
     level: Level,
 }
@@ -86,6 +86,7 @@ pub(crate) enum Level {
     Hashes,
     #[default]
     Contents,
+    Restore,
 }
 
 impl From<Level> for VerifyLevel {
@@ -93,11 +94,13 @@ impl From<Level> for VerifyLevel {
         match level {
             Level::Hashes => Self::Hashes,
             Level::Contents => Self::Contents,
+            Level::Restore => Self::Restore,
         }
     }
 }
 
-/// Checks a backup. That it is damaged is an answer, not an error.
+/// Checks a backup. That it is damaged is an answer, not an error; that it could not be checked is an error, and what
+/// was known of it stands.
 #[utoipa::path(post, path = "/api/v1/recovery/backups/{filename}/verify", tag = "backups",
     params(("filename" = String, Path, description = "The backup's name"),
         ("Prefer" = Option<String>, Header, description = "`respond-async` to be answered at once")),

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write as _};
 
 use actix_web::{HttpResponse, web::Data};
-use recovery_core::{BackupInfo, OperationKind, OperationState};
+use recovery_core::{BackupInfo, DrillHistory, DrillResult, OperationKind, OperationState};
 use time::OffsetDateTime;
 
 use crate::app::App;
@@ -35,6 +35,9 @@ pub(crate) async fn metrics(app: Data<App>) -> HttpResponse {
     // While the directory cannot be read, these are missing rather than 0.
     if let Ok(backups) = app.list_backups().await {
         page.backups(&backups, now);
+    }
+    if let Some(drills) = app.drills().await {
+        page.drills(&drills, now);
     }
     page.operations(&app);
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(page.text)
@@ -73,6 +76,24 @@ impl Page {
                 "gauge",
                 "The age of the newest backup.",
                 age,
+            );
+        }
+    }
+
+    fn drills(&mut self, drills: &DrillHistory, now: OffsetDateTime) {
+        if let Some(drill) = &drills.last {
+            let name = "nova_recovery_last_drill_result";
+            self.metric(name, "gauge", "How the last restore drill ended: 1 for what it was.");
+            for result in [DrillResult::Verified, DrillResult::Failed, DrillResult::CouldNotVerify] {
+                self.labelled(name, &[("result", result.as_str())], u8::from(drill.result == result));
+            }
+        }
+        if let Some(drill) = &drills.last_verified {
+            self.one(
+                "nova_recovery_last_good_drill_age_seconds",
+                "gauge",
+                "Seconds since a restore drill last found a backup good.",
+                seconds(now - drill.at),
             );
         }
     }
