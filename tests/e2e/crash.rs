@@ -11,22 +11,24 @@ use crate::{
 };
 
 /// A world in which operations are cut off.
-struct Scene {
-    world: World,
+pub(crate) struct Scene {
+    pub(crate) world: World,
     /// A backup of the database as it was at first.
-    backup: String,
+    pub(crate) backup: String,
     /// What the database looked like then.
     then: String,
 }
 
 /// What an operation is asked for by.
-struct Request {
+pub(crate) struct Request {
     method: Method,
     path: String,
+    body: reqwest::Body,
+    content_type: &'static str,
 }
 
 impl Scene {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let world = World::new();
         let then = world.postgres.pg_dump_text("nova");
         let backup = world.serve().await.backup().await;
@@ -34,7 +36,7 @@ impl Scene {
     }
 
     /// Changes the database, so that it can be told which one is live, and returns what it looks like now.
-    fn change(&self, mark: &str) -> String {
+    pub(crate) fn change(&self, mark: &str) -> String {
         self.world.postgres.psql("nova", &format!("UPDATE users SET name = '{mark}' WHERE id = 1"));
         self.world.postgres.pg_dump_text("nova")
     }
@@ -49,7 +51,7 @@ impl Scene {
     }
 
     /// Asks a service that dies at this moment; returns when it is dead.
-    async fn cut_off(&self, moment: &str, request: &Request) {
+    pub(crate) async fn cut_off(&self, moment: &str, request: Request) {
         let mut service = self
             .world
             .serve_by(self.world.crash_binary(), |command| {
@@ -57,13 +59,13 @@ impl Scene {
             })
             .await;
         // It may die before it has answered.
-        let _ = service.admin(request.method.clone(), &request.path).send().await;
+        let _ = request.to(&service).send().await;
         let status = service.ended(&format!("the service to die at {moment}")).await;
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "{moment}");
     }
 
     /// The moments that an operation passes.
-    async fn trace(&self, request: &Request) -> Vec<String> {
+    pub(crate) async fn trace(&self, request: Request) -> Vec<String> {
         let trace = self.world.directory.path().join("trace");
         let service = self.world.serve_by(self.world.crash_binary(), |command| {
             command.env("NOVA_CRASH_TRACE", &trace);
@@ -71,7 +73,7 @@ impl Scene {
         let service = service.await;
         self.cleared_up(&service).await;
         fs::write(&trace, "").unwrap();
-        let answer = service.send(service.admin(request.method.clone(), &request.path)).await;
+        let answer = service.send(request.to(&service)).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         let text = fs::read_to_string(trace).unwrap();
         // The start of the service has cleared up, too.
@@ -80,7 +82,7 @@ impl Scene {
 
     /// Starts the service again, and returns it when nothing of what was cut off is left. `files` are the backups that
     /// there must be, and may be.
-    async fn start_again(&self, moment: &str, must: &[&str], may: usize) -> Service {
+    pub(crate) async fn start_again(&self, moment: &str, must: &[&str], may: usize) -> Service {
         let service = self.world.serve().await;
         self.cleared_up(&service).await;
         let files = self.world.files();
@@ -131,7 +133,7 @@ async fn newest(service: &Service, kind: &str) -> Option<Value> {
 }
 
 /// Where the operation is in the journal at all, it has ended, and says in words what became of it. Returns these.
-async fn words(service: &Service, kind: &str, moment: &str) -> String {
+pub(crate) async fn words(service: &Service, kind: &str, moment: &str) -> String {
     let in_journal = moment != format!("{kind}:started:before");
     let Some(operation) = newest(service, kind).await.filter(|_| in_journal) else {
         assert!(!in_journal, "{moment}: not in the journal");
@@ -148,14 +150,34 @@ async fn words(service: &Service, kind: &str, moment: &str) -> String {
 }
 
 /// Whether the first of two moments comes before the second, as the table has it.
-fn before(kind: &str, moment: &str, second: &str) -> bool {
+pub(crate) fn before(kind: &str, moment: &str, second: &str) -> bool {
     let table = crash_points::of(kind);
     let place = |name: &str| table.iter().position(|entry| entry == name).unwrap();
     place(moment) < place(second)
 }
 
-fn post(path: String) -> Request {
-    Request { method: Method::POST, path }
+/// Asks for a drill of a backup.
+pub(crate) fn drill(name: &str) -> Request {
+    post(format!("/backups/{name}/verify")).with("application/json", r#"{"level": "restore"}"#)
+}
+
+pub(crate) fn post(path: String) -> Request {
+    ask(Method::POST, path)
+}
+
+fn ask(method: Method, path: String) -> Request {
+    Request { method, path, body: reqwest::Body::default(), content_type: "application/json" }
+}
+
+impl Request {
+    /// Sends this along.
+    pub(crate) fn with(self, content_type: &'static str, body: impl Into<reqwest::Body>) -> Self {
+        Self { body: body.into(), content_type, ..self }
+    }
+
+    fn to(self, service: &Service) -> reqwest::RequestBuilder {
+        service.admin(self.method, &self.path).header("content-type", self.content_type).body(self.body)
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,22 +185,24 @@ async fn an_operation_passes_the_moments_of_the_table_and_no_others() {
     let scene = Scene::new().await;
     let name = scene.backup.clone();
     let traced = async |kind: &str, request: Request| {
-        assert_eq!(scene.trace(&request).await, crash_points::of(kind), "{kind}");
+        assert_eq!(scene.trace(request).await, crash_points::of(kind), "{kind}");
     };
     traced("backup", post("/backups".into())).await;
     traced("restore", post(format!("/backups/{name}/restore"))).await;
     let id = scene.restore().await;
     traced("rollback", post(format!("/restores/{id}/rollback"))).await;
     let id = scene.restore().await;
-    let request = Request { method: Method::DELETE, path: format!("/restores/{id}") };
-    traced("drop_replaced", request).await;
-    traced("delete_backup", Request { method: Method::DELETE, path: format!("/backups/{name}") }).await;
+    traced("drop_replaced", ask(Method::DELETE, format!("/restores/{id}"))).await;
+    let bytes = fs::read(scene.world.backups().join(&name)).unwrap();
+    traced("drill", drill(&name)).await;
+    traced("delete_backup", ask(Method::DELETE, format!("/backups/{name}"))).await;
+    traced("upload", post("/backups/upload".into()).with("application/x-tar", bytes)).await;
 }
 
 #[test]
 fn every_step_and_moment_in_the_sources_is_in_the_table() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let kinds = ["backup", "restore", "rollback", "drop_replaced", "delete_backup"];
+    let kinds = ["backup", "restore", "rollback", "drop_replaced", "delete_backup", "upload", "drill"];
     let mut known: BTreeSet<String> = kinds.iter().flat_map(|kind| crash_points::of(kind)).collect();
     known.extend(crash_points::CLEAR_UP.iter().map(|name| (*name).to_owned()));
     let mut found = 0;
@@ -239,7 +263,7 @@ async fn backups(moments: &[String]) {
     let now = scene.change("now");
     let mut kept = vec![scene.backup.clone()];
     for moment in moments {
-        scene.cut_off(moment, &post("/backups".into())).await;
+        scene.cut_off(moment, post("/backups".into())).await;
         let must: Vec<&str> = kept.iter().map(String::as_str).collect();
         let service = scene.start_again(moment, &must, 1).await;
         let words = words(&service, "backup", moment).await;
@@ -271,7 +295,7 @@ async fn restores(moments: &[String]) {
     let scene = Scene::new().await;
     for (round, moment) in moments.iter().enumerate() {
         let now = scene.change(&format!("round {round}"));
-        scene.cut_off(moment, &post(format!("/backups/{}/restore", scene.backup))).await;
+        scene.cut_off(moment, post(format!("/backups/{}/restore", scene.backup))).await;
         let service = scene.start_again(moment, &[&scene.backup], round).await;
         let words = words(&service, "restore", moment).await;
         let live = scene.world.postgres.pg_dump_text("nova");
@@ -315,7 +339,7 @@ async fn rollbacks(moments: &[String]) {
     for (round, moment) in moments.iter().enumerate() {
         let earlier = scene.change(&format!("round {round}"));
         let id = scene.restore().await;
-        scene.cut_off(moment, &post(format!("/restores/{id}/rollback"))).await;
+        scene.cut_off(moment, post(format!("/restores/{id}/rollback"))).await;
         let service = scene.start_again(moment, &[&scene.backup], round).await;
         let words = words(&service, "rollback", moment).await;
         let live = scene.world.postgres.pg_dump_text("nova");
@@ -353,8 +377,7 @@ async fn a_removal_that_is_killed_has_removed_all_or_nothing() {
     for (round, moment) in crash_points::of("drop_replaced").iter().enumerate() {
         let earlier = scene.change(&format!("round {round}"));
         let id = scene.restore().await;
-        let request = Request { method: Method::DELETE, path: format!("/restores/{id}") };
-        scene.cut_off(moment, &request).await;
+        scene.cut_off(moment, ask(Method::DELETE, format!("/restores/{id}"))).await;
         let service = scene.start_again(moment, &[&scene.backup], round).await;
         let words = words(&service, "drop_replaced", moment).await;
         let dropped = !before("drop_replaced", moment, "drop-replaced:dropped");
@@ -378,8 +401,7 @@ async fn a_deletion_that_is_killed_has_deleted_the_backup_or_has_not() {
     for moment in crash_points::of("delete_backup") {
         let name = scene.world.serve().await.backup().await;
         let files = scene.world.files().len() - 1;
-        let request = Request { method: Method::DELETE, path: format!("/backups/{name}") };
-        scene.cut_off(&moment, &request).await;
+        scene.cut_off(&moment, ask(Method::DELETE, format!("/backups/{name}"))).await;
         let service = scene.start_again(&moment, &[&scene.backup], files).await;
         words(&service, "delete_backup", &moment).await;
         let deleted = !before("delete_backup", &moment, "delete:removed");
@@ -393,7 +415,7 @@ async fn clearing_up_that_is_killed_is_begun_anew() {
     let scene = Scene::new().await;
     for (round, moment) in crash_points::CLEAR_UP.iter().enumerate() {
         let now = scene.change(&format!("round {round}"));
-        scene.cut_off("swap:emptied", &post(format!("/backups/{}/restore", scene.backup))).await;
+        scene.cut_off("swap:emptied", post(format!("/backups/{}/restore", scene.backup))).await;
         fs::create_dir(scene.world.backups().join(".partial-0123456789ab")).unwrap();
         let mut service = scene
             .world

@@ -54,6 +54,22 @@ pub(crate) const DROP_REPLACED: &[&str] = &[
 /// Deleting a backup.
 pub(crate) const DELETE_BACKUP: &[&str] = &["delete_backup:sealed", "delete:removed"];
 
+/// Taking in an upload.
+pub(crate) const UPLOAD: &[&str] = &[
+    "upload:received:before",
+    "upload:received:after",
+    "upload:sealed",
+    "upload:publishing:before",
+    "upload:publishing:after",
+    "upload:renamed",
+    "upload:published:before",
+    "upload:published:after",
+];
+
+/// Rehearsing a restore.
+pub(crate) const DRILL: &[&str] =
+    &["drill:drilling:before", "drill:drilling:after", "load:created", "load:loaded", "drop:closed"];
+
 /// Clearing up after any of them.
 pub(crate) const CLEAR_UP: &[&str] = &[
     "clear-up:swap-finished",
@@ -79,6 +95,8 @@ pub(crate) fn of(kind: &str) -> Vec<String> {
             "rollback" => &[ROLLBACK, SWAP],
             "drop_replaced" => &[DROP_REPLACED],
             "delete_backup" => &[DELETE_BACKUP],
+            "upload" => &[UPLOAD],
+            "drill" => &[DRILL],
             _ => panic!("no table of the moments of {kind}"),
         },
     )

@@ -9,6 +9,7 @@ use recovery_core::{
     port::OperationContext,
 };
 use serde_json::Value;
+use tokio::io::AsyncRead;
 
 use crate::{
     app::App,
@@ -88,6 +89,49 @@ impl App {
         .await
     }
 
+    /// Takes in a backup from elsewhere, one at a time. It takes no lock: a slow sender is in nobody's way.
+    ///
+    /// # Errors
+    /// Where it cannot be begun: there is a backup of this name, or another upload is under way.
+    pub async fn start_upload(
+        &self,
+        actor: Actor,
+        name: Option<BackupName>,
+        announced: Option<u64>,
+        mut source: impl AsyncRead + Send + Unpin + 'static,
+    ) -> Result<Operation, Failure> {
+        self.refuse_second(OperationKind::Upload, None, "Another upload is under way.")?;
+        if let Some(name) = name.clone() {
+            let backups = Arc::clone(&self.backups);
+            self.begun(async move { Ok(backups.check_free(&name).await?) }).await?;
+        }
+        let (operations, backups) = (self.operations.clone(), Arc::clone(&self.backups));
+        let new = new_operation(OperationKind::Upload, actor, name.as_ref().map(BackupName::to_string));
+        self.begun(async move {
+            start(&operations, new, backups, (), move |work| async move {
+                let context = work.context.as_ref();
+                let info = work.backups.upload(name.as_ref(), announced, &mut source, context).await?;
+                to_value(view::Backup::from(info))
+            })
+            .await
+        })
+        .await
+    }
+
+    /// Fails where something of this kind, about this target where one is given, is running in this process.
+    fn refuse_second(&self, kind: OperationKind, target: Option<&str>, words: &str) -> Result<(), Failure> {
+        let same = self.operations.running().into_iter().find(|operation| {
+            operation.kind == kind && (target.is_none() || operation.target.as_deref() == target)
+        });
+        match same {
+            Some(same) => {
+                let hint = "Wait until it is done, or cancel it.";
+                Err(Problem::new(ErrorCode::Busy, words).hint(hint).operation(same.id).into())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Deletes a backup.
     ///
     /// # Errors
@@ -151,18 +195,8 @@ impl App {
         }
         self.find(&name).await?;
         let target = name.to_string();
-        let same = self.operations.running().into_iter().find(|operation| {
-            operation.kind == OperationKind::Verify && operation.target.as_deref() == Some(target.as_str())
-        });
-        if let Some(same) = same {
-            return Err(Problem::new(
-                ErrorCode::Busy,
-                format!("The backup {name} is being checked already."),
-            )
-            .hint("Wait until it is done, or cancel it.")
-            .operation(same.id)
-            .into());
-        }
+        let words = format!("The backup {name} is being checked already.");
+        self.refuse_second(OperationKind::Verify, Some(&target), &words)?;
         let (operations, backups) = (self.operations.clone(), Arc::clone(&self.backups));
         let new = new_operation(OperationKind::Verify, actor, Some(target));
         self.begun(async move {

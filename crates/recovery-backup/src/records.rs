@@ -1,6 +1,6 @@
 //! What is remembered about backups and replaced databases from one start of the service to the next.
 
-use std::{collections::BTreeMap, fs::File, os::unix::fs::MetadataExt, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fmt, fs::File, os::unix::fs::MetadataExt, path::PathBuf, sync::Arc};
 
 use recovery_core::{
     BackupName, Drill, DrillHistory, Verification, VerifyLevel,
@@ -84,6 +84,12 @@ pub(crate) struct FileStamp {
     size: u64,
     mtime: i64,
     mtime_nsec: i64,
+}
+
+impl fmt::Display for FileStamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}-{:x}-{:x}", self.size, self.mtime, self.mtime_nsec)
+    }
 }
 
 impl From<&std::fs::Metadata> for FileStamp {

@@ -35,6 +35,8 @@ pub enum ErrorCode {
     PreconditionFailed,
     /// The request body is larger than allowed.
     BodyTooLarge,
+    /// The part that the request asks for does not exist.
+    RangeNotSatisfiable,
     /// The request body is not of a type that the route understands.
     UnsupportedMediaType,
     /// The `Host` header names a server that this is not.
@@ -88,6 +90,7 @@ impl ErrorCode {
             Self::Conflict => "conflict",
             Self::PreconditionFailed => "precondition_failed",
             Self::BodyTooLarge => "body_too_large",
+            Self::RangeNotSatisfiable => "range_not_satisfiable",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::MisdirectedHost => "misdirected_host",
             Self::InvalidBody => "invalid_body",

@@ -5,6 +5,7 @@
 //! that grows slower or faster meanwhile does so for all.
 
 mod gap;
+mod many;
 mod memory;
 mod report;
 mod speed;
@@ -96,6 +97,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     speed::restore(&bench, &archive, &mut report)?;
     gap::measure(&bench, &archive, &mut report)?;
     memory::measure(&bench, &mut report)?;
+    many::measure(&bench, &mut report)?;
     drop(bench);
     fs::remove_dir_all(&home)?;
 

@@ -43,11 +43,16 @@ pub(super) fn restore(bench: &Bench, archive: &str, report: &mut Report) -> Resu
     let jobs = bench.jobs.to_string();
     bench.postgres.sql("postgres", "CREATE DATABASE nova_classic TEMPLATE nova")?;
     let (mut ours, mut bare, mut classic) = (Vec::new(), Vec::new(), Vec::new());
+    let mut drills = Vec::new();
     for round in 1..=bench.runs {
         let mut restore = service::command(&bench.binary, &bench.settings());
         restore.args(["restore", archive, "--yes"]);
         ours.push(bench.time(&mut [restore])?);
         bench.drop_replaced()?;
+
+        let mut drill = service::command(&bench.binary, &bench.settings());
+        drill.args(["verify", archive, "--restore"]);
+        drills.push(bench.time(&mut [drill])?);
 
         bench.postgres.sql("postgres", "CREATE DATABASE nova_bare TEMPLATE template0")?;
         let mut load = bench.tool("pg_restore", ["-j", &jobs, "--exit-on-error", "-d"]);
@@ -64,6 +69,7 @@ pub(super) fn restore(bench: &Bench, archive: &str, report: &mut Report) -> Resu
         show("restore", round, &ours, &bare, &classic);
     }
     bench.postgres.sql("postgres", "DROP DATABASE nova_classic WITH (FORCE)")?;
+    report.at_most_times("drill, against our restore", &drills, &ours, 1.20);
     report.at_most_times("restore, against bare pg_restore", &ours, &bare, 1.30);
     report.at_least_times_faster("restore, against untar + DROP SCHEMA + psql", &ours, &classic, 1.3);
     Ok(())

@@ -95,6 +95,11 @@ pub enum Command {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Takes in a backup from elsewhere, for example from another machine; none is ever overwritten
+    Upload {
+        /// The archive
+        file: PathBuf,
+    },
     /// Shows the database, the backups and what is running
     Status,
     /// Shows the settings in effect, without secrets

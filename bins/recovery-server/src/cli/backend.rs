@@ -1,6 +1,6 @@
 //! What the commands need, whichever way they get it: from the parts of this process, or from a running service.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 use recovery_core::{BackupName, Operation, OperationId, OperationKind, VerifyLevel};
@@ -21,6 +21,8 @@ pub(super) enum Task {
     Restore(BackupName),
     /// Take a restore back.
     Rollback(OperationId),
+    /// Take in the archive at this path, under this name where it has one.
+    Upload(PathBuf, Option<BackupName>),
 }
 
 impl Task {
@@ -33,6 +35,7 @@ impl Task {
             Self::Verify(..) => OperationKind::Verify,
             Self::Restore(_) => OperationKind::Restore,
             Self::Rollback(_) => OperationKind::Rollback,
+            Self::Upload(..) => OperationKind::Upload,
         }
     }
 
@@ -43,6 +46,7 @@ impl Task {
             Self::Backup => None,
             Self::Verify(name, _) | Self::Restore(name) => Some(name.to_string()),
             Self::Rollback(id) => Some(id.to_string()),
+            Self::Upload(_, name) => name.as_ref().map(BackupName::to_string),
         }
     }
 }

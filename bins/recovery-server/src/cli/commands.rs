@@ -87,6 +87,11 @@ impl Session<'_> {
         self.output.result(&json!({ "filename": name, "deleted": true }), || format!("Deleted {name}."))
     }
 
+    /// `upload FILE`
+    pub(super) async fn upload(&mut self, task: Task) -> Result<(), Failure> {
+        self.carry_out(task).await.map(drop)
+    }
+
     /// `status`
     pub(super) async fn status(&mut self) -> Result<(), Failure> {
         let status = self.backend.status().await?;

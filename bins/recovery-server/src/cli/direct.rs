@@ -81,6 +81,10 @@ impl Direct {
             Task::Verify(name, level) => self.app.start_verify(actor, name, level).await,
             Task::Restore(name) => self.app.start_restore(actor, name).await,
             Task::Rollback(restore) => self.app.start_rollback(actor, restore).await,
+            Task::Upload(path, name) => {
+                let (file, size) = super::file::open(&path).await?;
+                self.app.start_upload(actor, name, Some(size), file).await
+            }
         }
     }
 
@@ -174,7 +178,7 @@ impl Backend for Direct {
         if matches!(task, Task::Verify(..) | Task::Restore(_)) {
             self.check_directory()?;
         }
-        if task.kind() != OperationKind::Verify {
+        if !matches!(task.kind(), OperationKind::Verify | OperationKind::Upload) {
             self.check_database()?;
             match self.clear_up().await {
                 // The drill will find out the same, and remember it.

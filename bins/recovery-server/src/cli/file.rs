@@ -26,6 +26,23 @@ pub(super) fn backup_name(file: &Path, backup_dir: &Path) -> Result<BackupName, 
     }
 }
 
+/// Opens an archive that is to be taken in, and tells its size.
+///
+/// # Errors
+/// It cannot be opened, or is no file.
+pub(super) async fn open(path: &Path) -> Result<(tokio::fs::File, u64), Problem> {
+    let refuse = |why: &str| {
+        let detail = format!("{} {why}.", path.display());
+        Problem::new(ErrorCode::InvalidRequest, detail).hint("Name the file of a backup.")
+    };
+    let file = tokio::fs::File::open(path).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => refuse("does not exist"),
+        _ => refuse("cannot be opened"),
+    })?;
+    let data = file.metadata().await.map_err(|_| refuse("cannot be read"))?;
+    if data.is_file() { Ok((file, data.len())) } else { Err(refuse("is no file")) }
+}
+
 fn ends_in_slash(file: &Path) -> bool {
     file.as_os_str().as_encoded_bytes().ends_with(b"/")
 }

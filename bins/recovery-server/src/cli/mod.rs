@@ -131,6 +131,10 @@ async fn work(
         Command::Restores => session.restores().await,
         Command::Rollback { id, yes } => session.rollback(id, yes).await,
         Command::Delete { file, yes } => session.delete(&name(&file)?, yes).await,
+        Command::Upload { file } => {
+            let name = file.file_name().and_then(|name| name.to_str()?.parse().ok());
+            session.upload(Task::Upload(file, name)).await
+        }
         Command::Status => session.status().await,
         Command::Serve | Command::Config { .. } | Command::Openapi => Ok(()),
     }

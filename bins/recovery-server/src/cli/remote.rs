@@ -22,6 +22,9 @@ use super::{
 /// A longer answer is not from the service.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
+/// How long an upload may take.
+const LONGEST_UPLOAD: Duration = Duration::from_secs(24 * 3600);
+
 /// A running service.
 pub(super) struct Remote {
     client: Client,
@@ -212,6 +215,19 @@ impl Backend for Remote {
             }
             Task::Restore(name) => post(&["backups", name.as_str(), "restore"]),
             Task::Rollback(restore) => post(&["restores", &restore.to_string(), "rollback"]),
+            Task::Upload(path, name) => {
+                let (file, size) = super::file::open(path).await?;
+                let mut request = post(&["backups", "upload"])
+                    .header("content-type", "application/x-tar")
+                    .header("content-length", size)
+                    // However long it takes: the service gives up where nothing arrives.
+                    .timeout(LONGEST_UPLOAD)
+                    .body(reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(file)));
+                if let Some(name) = name {
+                    request = request.query(&[("filename", name.as_str())]);
+                }
+                request
+            }
         };
         self.send::<Begun>(request).await.map(|begun| begun.id)
     }

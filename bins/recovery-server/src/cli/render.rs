@@ -180,6 +180,10 @@ pub(super) fn outcome(kind: OperationKind, outcome: &Outcome) -> String {
                 .map_or_else(String::new, |found| format!(", {}", verification(found, outcome.level)));
             format!("Made {name}{size}{checked}.")
         }
+        OperationKind::Upload => {
+            let size = outcome.size_bytes.map(|size| format!(" ({})", bytes(size))).unwrap_or_default();
+            format!("Took in {name}{size}.")
+        }
         OperationKind::Verify | OperationKind::Drill => {
             let found = outcome.verification.unwrap_or(Verification::Unverified);
             format!("{name}: {}.", verification(found, outcome.level))

@@ -18,8 +18,9 @@ use crate::{app::App, auth::Refusal};
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PATCH, DELETE");
 const HEADERS: HeaderValue =
     HeaderValue::from_static("Authorization, X-Admin-Secret, Content-Type, If-Match, Prefer, Last-Event-ID");
-const EXPOSED: HeaderValue =
-    HeaderValue::from_static("Location, Preference-Applied, Retry-After, Content-Disposition, X-Request-Id");
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "Location, Preference-Applied, Retry-After, Content-Disposition, Content-Range, Accept-Ranges, ETag, X-Request-Id",
+);
 
 /// Answers preflights, and marks the answers that a listed origin may read.
 pub(super) async fn cors(

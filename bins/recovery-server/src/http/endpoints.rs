@@ -61,9 +61,11 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     endpoint!("GET" "status", Open, handlers::health::status),
     endpoint!("GET" "backups", Open, handlers::backups::list),
     endpoint!("POST" "backups", Admin, "backup", handlers::backups::create),
+    // Before the routes with a name in their place.
+    endpoint!("POST" "backups/upload", Explicit, "upload", handlers::upload::upload),
     endpoint!("GET" "backups/{filename}", Admin, handlers::backups::manifest),
     endpoint!("DELETE" "backups/{filename}", Explicit, "delete_backup", handlers::backups::delete),
-    endpoint!("GET" "backups/{filename}/download", Explicit, "download", handlers::backups::download),
+    endpoint!("GET" "backups/{filename}/download", Explicit, "download", handlers::download::download),
     endpoint!("POST" "backups/{filename}/verify", Admin, "verify", handlers::backups::verify),
     endpoint!("POST" "backups/{filename}/restore", Explicit, "restore", handlers::backups::restore),
     endpoint!("GET" "restores", Admin, handlers::restores::list),

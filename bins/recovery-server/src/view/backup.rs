@@ -36,6 +36,8 @@ pub struct Backup {
     server_version: Option<String>,
     /// The last drill of it; null where there was none.
     last_drill: Option<DrillRecord>,
+    /// Whether it was uploaded, as far as that is known.
+    uploaded: bool,
 }
 
 impl From<BackupInfo> for Backup {
@@ -57,6 +59,7 @@ impl From<BackupInfo> for Backup {
             database: info.database,
             server_version: info.server_version,
             last_drill: info.last_drill.map(DrillRecord::from),
+            uploaded: info.uploaded,
         }
     }
 }

@@ -84,6 +84,7 @@ fn status_and_title(code: ErrorCode) -> (u16, &'static str) {
         ErrorCode::Cancelled => (409, "Cancelled"),
         ErrorCode::PreconditionFailed => (412, "Changed meanwhile"),
         ErrorCode::BodyTooLarge => (413, "Request body too large"),
+        ErrorCode::RangeNotSatisfiable => (416, "No such range"),
         ErrorCode::UnsupportedMediaType => (415, "Unsupported media type"),
         ErrorCode::MisdirectedHost => (421, "Misdirected request"),
         ErrorCode::InvalidBody => (422, "Invalid request body"),
@@ -126,6 +127,7 @@ mod tests {
             E::PreconditionFailed,
             E::BodyTooLarge,
             E::UnsupportedMediaType,
+            E::RangeNotSatisfiable,
             E::MisdirectedHost,
             E::InvalidBody,
             E::BackupDamaged,
@@ -163,6 +165,7 @@ mod tests {
         412 precondition_failed     Changed meanwhile
         413 body_too_large          Request body too large
         415 unsupported_media_type  Unsupported media type
+        416 range_not_satisfiable   No such range
         421 misdirected_host        Misdirected request
         422 invalid_body            Invalid request body
         422 backup_damaged          Damaged backup

@@ -33,7 +33,7 @@ async fn a_drill_is_an_operation_whose_result_is_shown_everywhere() {
     );
     let operation = world.send(Call::get("operations").admin()).await.json[0].clone();
     assert_eq!((&operation["kind"], &operation["target"]), (&"drill".into(), &name.clone().into()));
-    assert_eq!(world.database.database_names(), ["nova"]);
+    assert_eq!(world.database.database_names(), ["nova", "postgres"]);
 
     world.clock.advance(Duration::from_secs(3600));
     let entry = entry(&world).await;
@@ -96,7 +96,7 @@ async fn a_server_without_room_says_nothing_about_the_backup() {
         (&entry["verification"], &entry["last_drill"]["result"]),
         (&"verified".into(), &"could_not_verify".into())
     );
-    assert_eq!(world.database.database_names(), ["nova"]);
+    assert_eq!(world.database.database_names(), ["nova", "postgres"]);
 }
 
 #[actix_web::test]

@@ -14,4 +14,5 @@ mod drills;
 mod events;
 mod operations;
 mod problems;
+mod transfers;
 mod world;

@@ -171,8 +171,12 @@ impl Call {
         self.header("content-type", "application/json").body(body)
     }
 
-    pub(crate) fn body(mut self, body: &str) -> Self {
-        self.request = self.request.set_payload(body.to_owned());
+    pub(crate) fn body(self, body: &str) -> Self {
+        self.bytes(body.as_bytes())
+    }
+
+    pub(crate) fn bytes(mut self, body: &[u8]) -> Self {
+        self.request = self.request.set_payload(body.to_vec());
         self
     }
 }

@@ -27,6 +27,8 @@ pub struct BackupFile {
     pub file: File,
     /// Its size in bytes.
     pub size_bytes: u64,
+    /// A word that is another one as soon as the file is.
+    pub version: String,
 }
 
 /// What the first member of an archive told, for as long as the file stays the same.
@@ -82,7 +84,8 @@ impl BackupService {
                 .open(&path)
                 .map_err(|error| missing_or("open a backup", &path, &name, error))?;
             let data = file.metadata().map_err(BackupError::storage("look at a backup", &path))?;
-            Ok(BackupFile { file, size_bytes: data.len() })
+            let version = FileStamp::from(&data).to_string();
+            Ok(BackupFile { file, size_bytes: data.len(), version })
         })
         .await
     }

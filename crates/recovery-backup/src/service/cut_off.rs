@@ -60,6 +60,7 @@ impl CutOff {
     pub(super) fn backup(&self) -> Option<&str> {
         match self.kind {
             OperationKind::Backup => self.fact("dumping", "filename"),
+            OperationKind::Upload => self.fact("publishing", "filename"),
             OperationKind::DeleteBackup => self.target.as_deref(),
             _ => None,
         }
@@ -79,6 +80,25 @@ impl CutOff {
     pub(super) fn words(&self, found: &Found) -> Option<String> {
         match self.kind {
             OperationKind::Backup => Some(self.words_of_backup(found)),
+            OperationKind::Upload => Some(match self.backup() {
+                Some(name) if found.backups.iter().any(|backup| backup == name) => {
+                    format!("The upload was cut off after it was complete: {name} was proven, and is kept.")
+                }
+                _ => format!(
+                    "The upload was cut off before it was complete{}.",
+                    self.removed(found, "what had arrived of it was removed")
+                ),
+            }),
+            OperationKind::Drill => {
+                let dropped = |scratch: &&str| found.dropped.iter().any(|name| name.as_str() == *scratch);
+                let scratch = self.fact("drilling", "scratch").filter(dropped);
+                let words = scratch
+                    .map_or_else(String::new, |name| format!("; its scratch database {name} was dropped"));
+                let removed = self.removed(found, "its unpacked files were removed");
+                Some(format!(
+                    "The restore drill was cut off; the live database had no part in it{words}{removed}."
+                ))
+            }
             OperationKind::Restore | OperationKind::Rollback => Some(self.words_of_swap(found)),
             OperationKind::DropReplaced => Some(match self.fact("dropping", "database") {
                 Some(name) if found.has(name) => format!(
@@ -236,6 +256,25 @@ mod tests {
             "The backup was cut off after it was complete: nova-backup-2026-01-31_12-00-00.tar was read back and \
              proven, and is kept.",
         );
+    }
+
+    #[test]
+    fn an_upload_is_there_or_is_not_and_a_drill_leaves_nothing() {
+        let name = "nova-backup-2026-01-31_12-00-00.tar";
+        let publishing = [("publishing", json!({ "filename": name }))];
+        let kept = |_: &str| Found { backups: vec![name.to_owned()], ..Found::default() };
+        let gone = |id: &str| Found { removed: vec![format!(".partial-{id}")], ..Found::default() };
+        let words = "The upload was cut off after it was complete: nova-backup-2026-01-31_12-00-00.tar was proven, and \
+                     is kept.";
+        check(OperationKind::Upload, None, &publishing, kept, words);
+        let words = "The upload was cut off before it was complete; what had arrived of it was removed.";
+        check(OperationKind::Upload, Some(name), &[], gone, words);
+        check(OperationKind::Upload, None, &publishing, gone, words);
+        let drilling = [("drilling", json!({ "scratch": "nova__restore_1" }))];
+        let dropped = |_: &str| Found { dropped: databases(&["nova__restore_1"]), ..Found::default() };
+        let words = "The restore drill was cut off; the live database had no part in it; its scratch database \
+                     nova__restore_1 was dropped.";
+        check(OperationKind::Drill, None, &drilling, dropped, words);
     }
 
     #[test]

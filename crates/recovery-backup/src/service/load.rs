@@ -143,8 +143,8 @@ fn room_to_inflate(database_size: u64, directory: &Path) -> Result<Option<Arc<Ro
     const LARGEST_DATABASE: u64 = 2 * 1024 * 1024 * 1024;
     // A dump has no indexes, but it has what the database stores compressed, and numbers as text.
     let room = database_size.saturating_mul(2);
-    let wanted = database_size <= LARGEST_DATABASE
-        && space::available(directory)? >= room.saturating_mul(2).saturating_add(space::FLOOR);
+    let wanted =
+        database_size <= LARGEST_DATABASE && space::require(directory, room.saturating_mul(2)).is_ok();
     Ok(wanted.then(|| Room::new(room)))
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use recovery_core::{
-    BackupName, OperationId, Verification, VerifyLevel, crash_point,
+    BackupName, OperationId, OperationKind, VerifyLevel, crash_point,
     database::{DatabaseEntry, DatabaseName},
     port::JournalEntry,
 };
@@ -77,7 +77,8 @@ impl BackupService {
             let Some(name) = operation.backup().and_then(|name| name.parse::<BackupName>().ok()) else {
                 continue;
             };
-            if self.finish_backup(&name, operation.proven_at()).await? {
+            let uploaded = operation.kind == OperationKind::Upload;
+            if self.finish_backup(&name, operation.proven_at(), uploaded).await? {
                 found.backups.push(name.to_string());
             }
         }
@@ -146,6 +147,7 @@ impl BackupService {
         &self,
         name: &BackupName,
         proven_at: Option<OffsetDateTime>,
+        uploaded: bool,
     ) -> Result<bool, BackupError> {
         let path = self.path(name);
         let data = blocking(move || match fs::symlink_metadata(&path) {
@@ -156,9 +158,8 @@ impl BackupService {
         .await?;
         let Some(data) = data else { return Ok(false) };
         if let Some(at) = proven_at {
-            let (verification, level) = (Verification::Verified, VerifyLevel::Hashes);
-            let record =
-                CheckRecord { stamp: FileStamp::from(&data), verification, level, at, problems: Vec::new() };
+            let record = CheckRecord::verified(FileStamp::from(&data), VerifyLevel::Hashes, at);
+            let record = CheckRecord { uploaded, ..record };
             let noted = self.records.update_checks(|checks| {
                 checks.entry(name.to_string()).or_insert(record);
             });

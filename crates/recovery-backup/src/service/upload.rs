@@ -8,7 +8,7 @@ use std::{
 };
 
 use recovery_core::{
-    BackupInfo, BackupKind, BackupName, Progress, VerifyLevel,
+    BackupInfo, BackupKind, BackupName, Progress, VerifyLevel, crash_point,
     port::{Cancelled, OperationContext},
 };
 use serde_json::json;
@@ -30,7 +30,7 @@ use crate::{
 /// How much is taken in at once.
 const PIECE: usize = 256 * 1024;
 /// After so many bytes it is asked again whether the disk has room.
-const LOOK_EVERY: u64 = 4 * 1024 * 1024;
+const LOOK_EVERY: u64 = 1024 * 1024;
 
 impl BackupService {
     /// Takes in an archive. It is listed only once it has arrived to its end and every file in it was decoded; a backup
@@ -75,7 +75,9 @@ impl BackupService {
         self.check_contents(&name, file, context).await?;
         context.seal()?;
         context.report(Progress::phase("publishing"));
-        let stamp = self.publish_new(archive, &name).await?;
+        // Proven: what has this name after a crash is a good backup.
+        context.record("publishing", json!({ "filename": &name })).await?;
+        let stamp = self.publish_new(archive, &name, "upload:renamed").await?;
         context.record("published", json!({ "filename": &name })).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the journal does not say that the upload was published");
         });
@@ -167,11 +169,13 @@ impl BackupService {
         .await
     }
 
-    /// Gives an archive its name unless something has that name, durable when this returns.
+    /// Gives an archive its name unless something has that name, durable when this returns. `moment` is what the time
+    /// between the two is called.
     pub(super) async fn publish_new(
         &self,
         archive: PathBuf,
         name: &BackupName,
+        moment: &'static str,
     ) -> Result<FileStamp, BackupError> {
         let (target, directory, name) = (self.path(name), self.settings.directory.clone(), name.clone());
         blocking(move || {
@@ -179,6 +183,7 @@ impl BackupService {
                 io::ErrorKind::AlreadyExists => BackupError::NameTaken { name },
                 _ => BackupError::storage("publish the archive", &target)(error),
             })?;
+            crash_point(moment);
             sync_directory(&directory)?;
             let data = fs::metadata(&target).map_err(BackupError::storage("look at the archive", &target))?;
             Ok(FileStamp::from(&data))

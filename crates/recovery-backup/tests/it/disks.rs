@@ -1,27 +1,32 @@
 //! Disks that are full, fill up or can only be read. They are real ones, small and mounted for the test, so these tests
 //! need root and fail where they cannot have it.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
+use recovery_backup::BackupError;
 use recovery_core::{
     Actor, ErrorCode, OperationKind,
     port::{OperationContext, Unwatched},
 };
 
 use crate::{
-    faults::{create_with, problem},
+    faults::{create_with, problem, script},
     fixture::{DATABASE, Fixture},
 };
 
 /// A small file system of its own, unmounted when the test ends.
-struct SmallDisk(tempfile::TempDir);
+pub(crate) struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    fn mount(options: &str) -> Self {
+    pub(crate) fn mount(options: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let disk = Self(directory);
         disk.run("mount", &["-t", "tmpfs", "-o", options, "tmpfs"]);
         disk
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
     }
 
     fn run(&self, program: &str, args: &[&str]) {
@@ -47,6 +52,30 @@ fn large_table(fixture: &Fixture, rows: u32) {
     fixture.sql(&format!(
         "CREATE TABLE big AS SELECT md5(i::text) || md5((i + 1)::text) AS t FROM generate_series(1, {rows}) i"
     ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dump_is_ended_before_the_disk_is_full() {
+    let disk = SmallDisk::mount("size=40m");
+    let programs = tempfile::tempdir().unwrap();
+    let fixture = Fixture::small();
+    let real = fixture.server.programs().display();
+    // It leaves 3 MB, on which it would get on without an error for a long time.
+    let dump = format!(
+        "[ \"$1\" = --version ] && exec {real}/pg_dump --version\n\
+         for a; do case $a in --file=*) mkdir \"${{a#--file=}}\"; head -c 37M /dev/zero > \"${{a#--file=}}/1.dat\";; esac; done\n\
+         exec sleep 600"
+    );
+    script(programs.path(), "pg_dump", &dump);
+    script(programs.path(), "pg_restore", &format!("exec {real}/pg_restore \"$@\""));
+    let backups = fixture.another(|settings| {
+        settings.directory = disk.path().to_owned();
+        settings.tool_directories = vec![programs.path().to_owned()];
+    });
+    let error = create_with(&backups).await.unwrap_err();
+    assert!(matches!(error, BackupError::SpaceRunsOut { available } if available > 0), "{error:?}");
+    assert_eq!(problem::<()>(Err(error)).code, ErrorCode::InsufficientStorage);
+    disk.assert_holds_only_locks();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +116,7 @@ async fn a_restore_that_has_no_room_to_unpack_is_refused_before_it_begins() {
     create_with(&backups).await.unwrap();
     let name = backups.list().await.unwrap().remove(0).filename;
     let dump = fixture.server.pg_dump_text(DATABASE);
-    fs::write(disk.0.path().join("filler"), vec![0; 36 << 20]).unwrap();
+    fs::write(disk.0.path().join("filler"), vec![0; 42 << 20]).unwrap();
     let context = Unwatched::new();
     let lock = backups.lock(OperationKind::Restore, context.id(), &Actor::new("test")).await.unwrap();
     let problem = problem(backups.restore(&lock, &name, &context).await);

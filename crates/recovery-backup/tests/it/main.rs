@@ -18,4 +18,5 @@ mod fixture;
 mod locks;
 mod proof;
 mod round_trip;
+mod uploads;
 mod versions;

@@ -1,16 +1,12 @@
-//! Backups: list, make, inspect, check, restore, delete, download.
+//! Backups: list, make, inspect, check, restore, delete.
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    body::SizedStream,
-    http::header::CONTENT_DISPOSITION,
-    web::{Bytes, Data, Json},
+    web::{Data, Json},
 };
-use futures_util::{Stream, stream};
 use recovery_core::{BackupKind, VerifyLevel};
 use serde::Deserialize;
 use serde_json::{Map, json};
-use tokio::io::AsyncReadExt as _;
 use utoipa::ToSchema;
 
 use super::Caller;
@@ -133,44 +129,6 @@ pub(crate) async fn restore(
     let known = fields([("filename", json!(name.0)), ("restored", json!(false))]);
     let started = app.start_restore(caller.actor(), name.0).await?;
     answer(&app, &request, started, known).await
-}
-
-/// The archive itself.
-#[utoipa::path(get, path = "/api/v1/recovery/backups/{filename}/download", tag = "backups",
-    params(("filename" = String, Path, description = "The backup's name")),
-    responses((status = 200, description = "The archive", content_type = "application/x-tar")))]
-pub(crate) async fn download(
-    app: Data<App>,
-    _: Caller,
-    name: path::Backup,
-) -> Result<HttpResponse, ApiError> {
-    let backup = app.backups.open(&name.0).await?;
-    let disposition = format!("attachment; filename=\"{}\"", name.0);
-    let mut response = HttpResponse::Ok();
-    response.insert_header((CONTENT_DISPOSITION, disposition));
-    if name.0.as_str().ends_with(".gz") {
-        response.content_type("application/gzip");
-    } else {
-        response.content_type("application/x-tar");
-    }
-    let contents = contents(tokio::fs::File::from_std(backup.file), backup.size_bytes);
-    Ok(response.body(SizedStream::new(backup.size_bytes, contents)))
-}
-
-/// A file, in pieces, to the length that was announced.
-fn contents(file: tokio::fs::File, size: u64) -> impl Stream<Item = std::io::Result<Bytes>> {
-    const PIECE: usize = 64 * 1024;
-    stream::try_unfold((file.take(size), size), |(mut file, left)| async move {
-        if left == 0 {
-            return Ok(None);
-        }
-        let mut piece = Vec::with_capacity(PIECE);
-        let read = (&mut file).take(PIECE as u64).read_to_end(&mut piece).await?;
-        if read == 0 {
-            return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
-        }
-        Ok(Some((Bytes::from(piece), (file, left.saturating_sub(read as u64)))))
-    })
 }
 
 fn fields<const N: usize>(fields: [(&str, serde_json::Value); N]) -> Map<String, serde_json::Value> {

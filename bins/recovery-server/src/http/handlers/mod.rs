@@ -2,12 +2,14 @@
 
 pub(super) mod audit;
 pub(super) mod backups;
+pub(super) mod download;
 pub(super) mod events;
 pub(super) mod health;
 pub(super) mod metrics;
 pub(super) mod operations;
 pub(super) mod restores;
 pub(super) mod session;
+pub(super) mod upload;
 
 use std::future::{Ready, ready};
 
