@@ -22,7 +22,7 @@ pub(crate) const BACKUP: &[&str] = &[
 
 /// Restoring one, up to the swap.
 pub(crate) const RESTORE: &[&str] =
-    &["restore:loading:before", "restore:loading:after", "load:created", "load:loaded"];
+    &["unpack:room-found", "restore:loading:before", "restore:loading:after", "load:created", "load:loaded"];
 
 /// Going to the swap of a rollback.
 pub(crate) const ROLLBACK: &[&str] = &["rollback:rolling back:before", "rollback:rolling back:after"];
@@ -67,8 +67,14 @@ pub(crate) const UPLOAD: &[&str] = &[
 ];
 
 /// Rehearsing a restore.
-pub(crate) const DRILL: &[&str] =
-    &["drill:drilling:before", "drill:drilling:after", "load:created", "load:loaded", "drop:closed"];
+pub(crate) const DRILL: &[&str] = &[
+    "unpack:room-found",
+    "drill:drilling:before",
+    "drill:drilling:after",
+    "load:created",
+    "load:loaded",
+    "drop:closed",
+];
 
 /// Clearing up after any of them.
 pub(crate) const CLEAR_UP: &[&str] = &[

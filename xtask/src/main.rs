@@ -1,4 +1,4 @@
-//! The commands of a developer's day: `cargo xtask up`, `test`, `servers`, `bench`, `tidy`, `openapi`.
+//! The commands of a developer's day: `cargo xtask up`, `test`, `servers`, `bench`, `soak`, `tidy`, `openapi`.
 //!
 //! Nothing here is part of the product, and nothing of the product is linked in: the service is run as the program
 //! that a user would run.
@@ -14,6 +14,7 @@ mod servers;
 mod service;
 mod shell;
 mod signal;
+mod soak;
 mod test;
 mod tidy;
 mod up;
@@ -41,6 +42,8 @@ enum Command {
     Servers,
     /// Speed and memory against pg_dump, pg_restore and the classic way, with limits
     Bench(bench::Options),
+    /// Kills the service at random moments for five minutes, and looks at what the next start makes of it
+    Soak(soak::Options),
     /// The rules that the compiler does not check: layers, file sizes, leftovers
     Tidy,
     /// Writes docs/openapi.json and docs/configuration.md from the code
@@ -63,6 +66,7 @@ fn run() -> anyhow::Result<()> {
         Command::Test => test::run(),
         Command::Servers => servers::show(),
         Command::Bench(options) => bench::run(&options),
+        Command::Soak(options) => soak::run(&options),
         Command::Tidy => tidy::run(),
         Command::Openapi => openapi::write(),
     }

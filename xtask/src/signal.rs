@@ -35,6 +35,12 @@ pub(crate) fn terminate(pid: u32) -> Result<()> {
     }
 }
 
+/// Ends a process as the kernel does when memory is short.
+pub(crate) fn kill(pid: u32) -> Result<()> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("no process id")?;
+    kill_process(pid, Signal::KILL).context("cannot kill a process")
+}
+
 /// Turns Ctrl-C and SIGTERM, from now on, into a value that can be waited for.
 pub(crate) struct Interrupts {
     runtime: tokio::runtime::Runtime,

@@ -5,6 +5,7 @@ use std::{
     fs::{self, OpenOptions},
     io::Write as _,
     path::Path,
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -16,11 +17,13 @@ use crate::settings::CrashSettings;
 /// Sets the hook as the environment says.
 pub fn install() {
     let settings = CrashSettings::load();
+    let reached = AtomicBool::new(false);
     recovery_core::on_crash_point(move |name| {
         if let Some(path) = &settings.trace {
             note(path, name);
         }
-        if settings.at.as_deref() == Some(name) {
+        // Whoever comes to the same moment later goes on.
+        if settings.at.as_deref() == Some(name) && !reached.swap(true, Ordering::Relaxed) {
             match &settings.pause {
                 Some(path) => pause(path),
                 None => die(),

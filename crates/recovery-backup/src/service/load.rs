@@ -44,6 +44,7 @@ impl BackupService {
             Ok((WorkDirectory::with_room(&directory, &instead, id, needed)?, again, claimed_size))
         })
         .await?;
+        crash_point("unpack:room-found");
         rewind(&file).map_err(BackupError::storage("read a backup", self.path(name)))?;
         let extract =
             |inflate| Extract { into: work.path().to_owned(), only: |_| true, decode: false, inflate };

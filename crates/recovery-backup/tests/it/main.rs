@@ -9,6 +9,7 @@
 )]
 
 mod bad_input;
+mod bit_rot;
 mod cancel;
 mod disks;
 mod drills;

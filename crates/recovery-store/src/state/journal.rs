@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    fs::File,
+    fs::{self, File},
     io::{self, BufRead, BufReader, Write},
     path::Path,
 };
@@ -17,9 +17,9 @@ use super::{StateDirectory, files, reading, writing};
 
 const WHAT: &str = "the journal";
 const FILE: &str = "journal.jsonl";
-/// The journal is shortened where it is longer than so many entries.
-const MAX_ENTRIES: usize = 10_000;
-/// How many operations that have ended survive that, the newest.
+/// The journal is shortened where it is longer than so many bytes: some 5,000 entries.
+const MAX_BYTES: u64 = 2 * 1024 * 1024;
+/// How many operations that have ended survive that, the newest, where they take no more than half as much.
 const KEPT_OPERATIONS: usize = 500;
 
 #[async_trait]
@@ -28,7 +28,13 @@ impl Journal for StateDirectory {
         let line = line(&entry)?;
         self.blocking(move |directory| {
             let _lock = directory.lock().map_err(writing(WHAT))?;
-            files::append_line(&directory.file(FILE), &line).map_err(writing(WHAT))
+            let path = directory.file(FILE);
+            files::append_line(&path, &line).map_err(writing(WHAT))?;
+            // A service runs for months. What was appended is safe, whatever becomes of this.
+            if let Err(error) = shorten(&path, MAX_BYTES, KEPT_OPERATIONS) {
+                tracing::warn!(%error, "the journal could not be shortened");
+            }
+            Ok(())
         })
         .await
     }
@@ -70,27 +76,48 @@ fn read(path: &Path) -> io::Result<Vec<JournalEntry>> {
 
 /// Shortens a long journal to what is unfinished and to the newest operations.
 pub(super) fn compact(directory: &StateDirectory) -> Result<(), StateError> {
-    compact_to(directory, MAX_ENTRIES, KEPT_OPERATIONS)
-}
-
-fn compact_to(directory: &StateDirectory, max_entries: usize, kept: usize) -> Result<(), StateError> {
     let path = directory.file(FILE);
-    if read(&path).map_err(reading(WHAT))?.len() <= max_entries {
+    // Most are not, and are not locked for the look.
+    if !is_longer(&path, MAX_BYTES).map_err(reading(WHAT))? {
         return Ok(());
     }
     let _lock = directory.lock().map_err(writing(WHAT))?;
-    // Another process may have appended, or shortened it, since.
-    let entries = read(&path).map_err(reading(WHAT))?;
-    let keep = operations_to_keep(&entries, kept);
-    files::replace(&path, |file| {
-        let mut writer = io::BufWriter::new(file);
-        for entry in entries.iter().filter(|entry| keep.contains(&entry.operation)) {
-            serde_json::to_writer(&mut writer, entry)?;
-            writer.write_all(b"\n")?;
+    shorten(&path, MAX_BYTES, KEPT_OPERATIONS).map_err(writing(WHAT))
+}
+
+fn is_longer(path: &Path, bytes: u64) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(data) => Ok(data.len() > bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Shortens the file to half its greatest length, so that this is rare. The caller holds the lock.
+fn shorten(path: &Path, max_bytes: u64, kept: usize) -> io::Result<()> {
+    if !is_longer(path, max_bytes)? {
+        return Ok(());
+    }
+    let entries = read(path)?;
+    let mut kept = kept;
+    let lines = loop {
+        let keep = operations_to_keep(&entries, kept);
+        let lines = lines(entries.iter().filter(|entry| keep.contains(&entry.operation)))?;
+        if kept == 0 || lines.len() as u64 <= max_bytes / 2 {
+            break lines;
         }
-        writer.flush()
-    })
-    .map_err(writing(WHAT))
+        kept /= 2;
+    };
+    files::replace(path, |file| file.write_all(&lines))
+}
+
+fn lines<'a>(entries: impl Iterator<Item = &'a JournalEntry>) -> io::Result<Vec<u8>> {
+    let mut lines = Vec::new();
+    for entry in entries {
+        serde_json::to_writer(&mut lines, entry)?;
+        lines.push(b'\n');
+    }
+    Ok(lines)
 }
 
 fn operations_to_keep(entries: &[JournalEntry], newest: usize) -> HashSet<OperationId> {
@@ -140,13 +167,48 @@ mod tests {
             }
         }
         let before = directory.entries().await.unwrap();
-        compact_to(&directory, 11, 2).unwrap();
+        let file = path.path().join(FILE);
+        let length = fs::metadata(&file).unwrap().len();
+        shorten(&file, length, 2).unwrap();
         assert_eq!(directory.entries().await.unwrap(), before, "not long enough to be shortened");
 
-        compact_to(&directory, 10, 2).unwrap();
+        shorten(&file, length - 1, 2).unwrap();
         let after = directory.entries().await.unwrap();
         let expect: Vec<JournalEntry> =
             before.into_iter().filter(|e| [ids[1], ids[4], ids[5]].contains(&e.operation)).collect();
         assert_eq!(after, expect);
+
+        // However large they are: what is unfinished stays, and whatever of the rest there is room for.
+        shorten(&file, 1, 2).unwrap();
+        let left = directory.entries().await.unwrap();
+        assert!(left.iter().all(|entry| entry.operation == ids[1]) && left.len() == 1, "{left:?}");
+    }
+
+    #[tokio::test]
+    async fn a_journal_of_a_service_that_never_restarts_is_bounded() {
+        let path = tempfile::tempdir().unwrap();
+        let directory = StateDirectory::open(path.path()).unwrap();
+        let file = path.path().join(FILE);
+        let mut snapshot = snapshot(OperationId::new());
+        snapshot.target = Some("x".repeat(900));
+        let full = MAX_BYTES - 500;
+        let mut text = String::new();
+        let mut newest = snapshot.id;
+        while (text.len() as u64) < full {
+            newest = OperationId::new();
+            snapshot.id = newest;
+            let ended = entry(newest, JournalEvent::Finished { snapshot: snapshot.clone() });
+            text.push_str(&String::from_utf8(line(&ended).unwrap()).unwrap());
+            text.push('\n');
+        }
+        fs::write(&file, text).unwrap();
+        let last = entry(newest, JournalEvent::Started { snapshot });
+        directory.append(last.clone()).await.unwrap();
+        directory.append(last.clone()).await.unwrap();
+        let length = fs::metadata(&file).unwrap().len();
+        assert!(length < MAX_BYTES / 2 + 5_000, "{length}");
+        let entries = directory.entries().await.unwrap();
+        assert!(entries.len() > 400, "{}", entries.len());
+        assert_eq!(entries.last(), Some(&last));
     }
 }

@@ -16,6 +16,7 @@ mod profile;
 mod redis;
 mod snapshot;
 mod state;
+mod storm;
 mod swap;
 mod tables;
 mod versions;
