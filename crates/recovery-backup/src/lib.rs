@@ -9,6 +9,7 @@
 mod archive;
 mod directory;
 mod error;
+mod legacy;
 mod manifest;
 mod records;
 mod report;

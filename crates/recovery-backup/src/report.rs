@@ -21,6 +21,8 @@ pub struct VerifyReport {
     /// The drill that it was, where it was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drill: Option<Drill>,
+    /// What else there is to know about the check, for example what it could not prove.
+    pub notes: Vec<String>,
 }
 
 /// What a restore did.

@@ -199,6 +199,7 @@ pub(super) fn outcome(kind: OperationKind, outcome: &Outcome) -> String {
         other => format!("The {other} is done."),
     }];
     lines.extend(outcome.problems.iter().map(|problem| format!("  {}", printable(problem))));
+    lines.extend(outcome.notes.iter().map(|note| printable(note)));
     if !outcome.created_roles.is_empty() {
         lines.push(format!(
             "Roles that were missing were created without the right to sign in: {}.",

@@ -158,6 +158,8 @@ pub(super) struct Outcome {
     pub(super) level: Option<VerifyLevel>,
     /// What is wrong with the backup.
     pub(super) problems: Vec<String>,
+    /// What else there is to know about the check.
+    pub(super) notes: Vec<String>,
     /// The id under which it can be rolled back.
     pub(super) id: Option<OperationId>,
     /// The name under which the database that was there before is kept.

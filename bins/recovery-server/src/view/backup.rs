@@ -125,6 +125,8 @@ pub struct Verified {
     /// At the level `restore`: the drill that it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     drill: Option<DrillRecord>,
+    /// What else there is to know, for example what a check of an archive without hashes cannot prove.
+    notes: Vec<String>,
 }
 
 impl From<VerifyReport> for Verified {
@@ -136,6 +138,7 @@ impl From<VerifyReport> for Verified {
             checked_at: timestamp(report.checked_at),
             problems: report.problems,
             drill: report.drill.map(DrillRecord::from),
+            notes: report.notes,
         }
     }
 }

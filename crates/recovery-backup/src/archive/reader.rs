@@ -23,6 +23,14 @@ pub(crate) enum Flaw {
     /// It is of a format that this program does not know.
     #[error("its format version is {0}, and this program reads up to {max}", max = Manifest::FORMAT_VERSION)]
     UnknownFormat(u32),
+    /// It is whole, and cannot be used here.
+    #[error("{why}")]
+    Unusable {
+        /// Why not.
+        why: String,
+        /// What would help.
+        hint: String,
+    },
     /// The file could not be read, or what it holds not be written elsewhere.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -231,6 +231,7 @@ pub(super) fn flawed(name: &BackupName, flaw: Flaw) -> BackupError {
             why: flaw.to_string(),
             hint: "Use the version of nova-recovery that made it, or a newer one.".to_owned(),
         },
+        Flaw::Unusable { why, hint } => BackupError::Incompatible { name: name.clone(), why, hint },
         Flaw::Io(source) => {
             BackupError::Storage { doing: "read or unpack a backup", path: name.as_str().into(), source }
         }
@@ -239,11 +240,11 @@ pub(super) fn flawed(name: &BackupName, flaw: Flaw) -> BackupError {
 }
 
 /// An archive of the earlier service.
-pub(super) fn legacy(name: &BackupName) -> BackupError {
+fn legacy(name: &BackupName) -> BackupError {
     BackupError::Incompatible {
         name: name.clone(),
-        why: "it is an archive of the earlier service".to_owned(),
-        hint: "Unpack it with tar and load its database.sql with psql into an empty database.".to_owned(),
+        why: "an archive of the earlier service has no manifest".to_owned(),
+        hint: "Verify it to see what it holds. It can be restored like any other.".to_owned(),
     }
 }
 

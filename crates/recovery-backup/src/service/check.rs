@@ -4,7 +4,7 @@ use recovery_core::{BackupKind, BackupName, Progress, Verification, VerifyLevel,
 
 use super::{
     BackupService,
-    catalogue::{flawed, legacy, renamed},
+    catalogue::{flawed, renamed},
 };
 use crate::{
     BackupError, Manifest, VerifyReport,
@@ -23,8 +23,8 @@ impl BackupService {
         level: VerifyLevel,
         context: &dyn OperationContext,
     ) -> Result<VerifyReport, BackupError> {
-        if name.kind() == BackupKind::Legacy {
-            return Err(legacy(name));
+        if name.kind() == BackupKind::Legacy && level != VerifyLevel::Restore {
+            return self.verify_legacy(name, level, context).await;
         }
         let file = self.open(name).await?.file;
         let data = file.metadata().map_err(BackupError::storage("look at a backup", self.path(name)))?;
@@ -49,6 +49,7 @@ impl BackupService {
             checked_at: self.clock.now(),
             problems,
             drill: None,
+            notes: Vec::new(),
         };
         self.remember(&report, FileStamp::from(&data), level).await;
         Ok(report)

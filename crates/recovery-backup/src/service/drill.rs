@@ -9,7 +9,7 @@ use recovery_core::{
 };
 use serde_json::json;
 
-use super::{BackupService, ExclusiveLock, catalogue::legacy};
+use super::{BackupService, ExclusiveLock};
 use crate::{
     BackupError, VerifyReport,
     records::{CheckRecord, FileStamp},
@@ -87,7 +87,7 @@ impl BackupService {
         context: &dyn OperationContext,
     ) -> Result<(), BackupError> {
         if name.kind() == BackupKind::Legacy {
-            return Err(legacy(name));
+            return self.rehearse_legacy(name, context).await;
         }
         context.report(Progress::phase("preparing"));
         let server = self.database.server().await?;
@@ -155,6 +155,7 @@ impl BackupService {
             checked_at: drill.at,
             problems: drill.problems.clone(),
             drill: Some(drill.clone()),
+            notes: Vec::new(),
         };
         self.remember(&report, stamp, redeemed_by).await;
         self.add_to_history(drill).await;

@@ -4,7 +4,7 @@
 use recovery_core::{BackupKind, BackupName, Progress, database::ServerFacts, port::OperationContext};
 use serde_json::json;
 
-use super::{BackupService, ExclusiveLock, catalogue::legacy};
+use super::{BackupService, ExclusiveLock};
 use crate::{BackupError, Manifest, RestoreReport, tools::Tools};
 
 impl BackupService {
@@ -17,7 +17,7 @@ impl BackupService {
         context: &dyn OperationContext,
     ) -> Result<RestoreReport, BackupError> {
         if name.kind() == BackupKind::Legacy {
-            return Err(legacy(name));
+            return self.restore_legacy(lock, name, context).await;
         }
         context.report(Progress::phase("preparing"));
         let server = self.database.server().await?;
@@ -93,30 +93,46 @@ impl BackupService {
                 "Restore it on a server of that major version, with its client programs.",
             );
         }
-        if !server.may_create_databases {
-            return refuse(
-                "the role that recovery signs in as may not create databases".to_owned(),
-                "Give the role CREATEDB, or let recovery sign in as a superuser.",
-            );
+        self.check_may_create(name, server)?;
+        self.check_extensions(name, manifest.extensions.keys().map(String::as_str)).await
+    }
+
+    /// Refuses to restore where no scratch database can be created.
+    pub(super) fn check_may_create(
+        &self,
+        name: &BackupName,
+        server: &ServerFacts,
+    ) -> Result<(), BackupError> {
+        if server.may_create_databases {
+            return Ok(());
         }
+        Err(BackupError::Incompatible {
+            name: name.clone(),
+            why: "the role that recovery signs in as may not create databases".to_owned(),
+            hint: "Give the role CREATEDB, or let recovery sign in as a superuser.".to_owned(),
+        })
+    }
+
+    /// Refuses a backup that needs extensions which the server does not have.
+    pub(super) async fn check_extensions(
+        &self,
+        name: &BackupName,
+        needed: impl Iterator<Item = &str>,
+    ) -> Result<(), BackupError> {
         let available = self.database.available_extensions().await?;
-        let missing: Vec<&str> = manifest
-            .extensions
-            .keys()
-            .filter(|name| !available.contains_key(*name))
-            .map(String::as_str)
-            .collect();
-        if !missing.is_empty() {
-            return refuse(
-                format!("the server lacks the extension(s) {}", missing.join(", ")),
-                "Install the packages of these extensions on the database server.",
-            );
+        let missing: Vec<&str> = needed.filter(|name| !available.contains_key(*name)).collect();
+        if missing.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        Err(BackupError::Incompatible {
+            name: name.clone(),
+            why: format!("the server lacks the extension(s) {}", missing.join(", ")),
+            hint: "Install the packages of these extensions on the database server.".to_owned(),
+        })
     }
 }
 
-fn silence_warning(answers: bool) -> Option<String> {
+pub(super) fn silence_warning(answers: bool) -> Option<String> {
     let words = "The restored database is in place, but has not answered a query since. Look at the server's log; a \
                  rollback brings the one before back.";
     (!answers).then(|| words.to_owned())

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
     BackupService,
-    catalogue::{legacy, renamed, sync_directory},
+    catalogue::{renamed, sync_directory},
 };
 use crate::{
     BackupError,
@@ -72,7 +72,11 @@ impl BackupService {
         let (file, name) = self.named(file, name.cloned()).await?;
         self.check_free(&name).await?;
         context.record("received", json!({ "filename": &name })).await?;
-        self.check_contents(&name, file, context).await?;
+        if name.kind() == BackupKind::Legacy {
+            self.survey_legacy(&name, file, context).await?;
+        } else {
+            self.check_contents(&name, file, context).await?;
+        }
         context.seal()?;
         context.report(Progress::phase("publishing"));
         // Proven: what has this name after a crash is a good backup.
@@ -94,9 +98,6 @@ impl BackupService {
 
     /// Fails where a backup of this name could not be taken in.
     pub async fn check_free(&self, name: &BackupName) -> Result<(), BackupError> {
-        if name.kind() == BackupKind::Legacy {
-            return Err(legacy(name));
-        }
         let (path, owned) = (self.path(name), name.clone());
         blocking(move || match fs::symlink_metadata(&path) {
             Ok(_) => Err(BackupError::NameTaken { name: owned }),
@@ -152,6 +153,10 @@ impl BackupService {
         blocking(move || {
             let failed = || BackupError::storage("read an upload", "the upload");
             io::Seek::rewind(&mut file).map_err(failed())?;
+            // An archive of the earlier service does not say its name.
+            if let Some(name) = given.as_ref().filter(|name| name.kind() == BackupKind::Legacy) {
+                return Ok((file, name.clone()));
+            }
             let made_as = match read_manifest(&mut file) {
                 Ok(manifest) => manifest.filename,
                 Err(Flaw::Io(error)) => return Err(failed()(error)),

@@ -16,6 +16,7 @@ mod drills;
 mod everything;
 mod faults;
 mod fixture;
+mod legacy;
 mod locks;
 mod proof;
 mod round_trip;

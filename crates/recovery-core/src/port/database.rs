@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::LoadSession;
 use crate::database::{
     ConnectionTarget, DatabaseEntry, DatabaseName, DatabaseOverview, DatabaseProfile, RowCounts, ServerFacts,
     SnapshotFacts,
@@ -145,6 +146,13 @@ pub trait DatabaseAdmin: Send + Sync {
         name: &DatabaseName,
         profile: &DatabaseProfile,
     ) -> Result<(), DatabaseError>;
+
+    /// Begins a session that fills a database with the statements of a script.
+    async fn load_session(
+        &self,
+        name: &DatabaseName,
+        application_name: &str,
+    ) -> Result<Box<dyn LoadSession>, DatabaseError>;
 
     /// Collects statistics for the planner in every table, over so many connections.
     async fn analyze(&self, name: &DatabaseName, jobs: usize) -> Result<(), DatabaseError>;

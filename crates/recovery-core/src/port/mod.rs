@@ -9,6 +9,7 @@ mod database;
 mod document;
 mod journal;
 mod key_value;
+mod load;
 mod problems;
 
 pub use audit::{AuditEntry, AuditLog, AuditOutcome};
@@ -21,3 +22,4 @@ pub use database::{
 pub use document::DocumentStore;
 pub use journal::{Journal, JournalEntry, JournalEvent, StateError};
 pub use key_value::{KeyValue, KeyValueError};
+pub use load::{LoadError, LoadSession};

@@ -10,12 +10,13 @@ use recovery_core::{
         ConnectionTarget, DatabaseEntry, DatabaseName, DatabaseProfile, PostgresVersion, RowCounts,
         ServerFacts,
     },
-    port::{DatabaseAdmin, DatabaseError, DatabaseLock, DatabaseSnapshot, LockError, Swap},
+    port::{DatabaseAdmin, DatabaseError, DatabaseLock, DatabaseSnapshot, LoadSession, LockError, Swap},
 };
 
 use super::{
     PostgresDatabase,
     error::refused,
+    load::Loader,
     lock, maintenance, profile,
     quote::Ident,
     roles,
@@ -149,6 +150,14 @@ impl DatabaseAdmin for PostgresDatabase {
         profile: &DatabaseProfile,
     ) -> Result<(), DatabaseError> {
         profile::apply(&self.maintenance().await?, name, profile).await
+    }
+
+    async fn load_session(
+        &self,
+        name: &DatabaseName,
+        application_name: &str,
+    ) -> Result<Box<dyn LoadSession>, DatabaseError> {
+        Ok(Box::new(Loader::begin(self.target()?, name, application_name).await?))
     }
 
     async fn analyze(&self, name: &DatabaseName, jobs: usize) -> Result<(), DatabaseError> {

@@ -5,6 +5,7 @@
 
 mod admin;
 mod error;
+mod load;
 mod lock;
 mod maintenance;
 mod profile;

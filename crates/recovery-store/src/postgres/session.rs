@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    io::Cursor,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -12,10 +13,13 @@ use recovery_core::{
 };
 use secrecy::ExposeSecret;
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Config, NoTls, Row, SimpleQueryMessage, types::ToSql};
+use tokio_postgres::{Client, Config, CopyInSink, NoTls, Row, SimpleQueryMessage, types::ToSql};
 use tracing::debug;
 
 use super::error::{connect_error, database_error};
+
+/// Where the rows of a `COPY` go.
+pub(super) type CopySink = CopyInSink<Cursor<Vec<u8>>>;
 
 /// What `pg_stat_activity` shows for our sessions.
 pub(super) const APPLICATION_NAME: &str = "nova-recovery";
@@ -175,6 +179,16 @@ impl Session {
         self.within_limit(doing, self.client.query_one(sql, params)).await
     }
 
+    /// As [`Session::query`], with the driver's own error.
+    pub(super) async fn query_raw(
+        &self,
+        doing: &str,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StatementError> {
+        self.statement(doing, self.client.query(sql, params)).await
+    }
+
     /// Runs any number of statements without parameters.
     pub(super) async fn batch(&self, doing: &str, sql: &str) -> Result<(), DatabaseError> {
         self.within_limit(doing, self.client.batch_execute(sql)).await
@@ -193,6 +207,25 @@ impl Session {
     /// As [`Session::batch`], with the driver's own error.
     pub(super) async fn batch_raw(&self, doing: &str, sql: &str) -> Result<(), StatementError> {
         self.statement(doing, self.client.batch_execute(sql)).await
+    }
+
+    /// Runs one statement, by a message that can hold no second one, and returns how many rows it changed.
+    pub(super) async fn single(&self, doing: &str, sql: &str) -> Result<u64, StatementError> {
+        self.statement(doing, self.client.execute_typed(sql, &[])).await
+    }
+
+    /// Begins a `COPY … FROM stdin`; its rows go into the returned sink.
+    pub(super) async fn copy_in(&self, doing: &str, sql: &str) -> Result<CopySink, StatementError> {
+        self.statement(doing, self.client.copy_in(sql)).await
+    }
+
+    /// Waits for a step of a `COPY` that was begun.
+    pub(super) async fn copying<T>(
+        &self,
+        doing: &str,
+        step: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, StatementError> {
+        self.statement(doing, step).await
     }
 
     /// Runs one statement in one round trip and returns the first column of its first row, as text.

@@ -8,7 +8,7 @@ use recovery_core::{
 };
 use serde_json::{Value, json};
 
-use super::{database_swap, soon};
+use super::{database_load, database_swap, soon};
 
 /// A server in a known state, and the hands of other programs on it.
 ///
@@ -89,6 +89,7 @@ pub async fn database_admin(fixture: &dyn DatabaseFixture) {
     snapshots(fixture).await;
     sessions(fixture).await;
     locks(fixture).await;
+    database_load::loads(fixture.admin()).await;
     database_swap::swaps(fixture).await;
 }
 

@@ -5,6 +5,7 @@
 
 mod command;
 mod database;
+mod database_load;
 mod database_swap;
 mod key_value;
 mod state;

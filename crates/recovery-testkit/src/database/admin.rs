@@ -12,13 +12,15 @@ use recovery_core::{
         ServerFacts, SnapshotFacts,
     },
     port::{
-        DatabaseAdmin, DatabaseError, DatabaseLock, DatabaseSnapshot, LockError, ProtectedDatabase, Swap,
+        DatabaseAdmin, DatabaseError, DatabaseLock, DatabaseSnapshot, LoadSession, LockError,
+        ProtectedDatabase, Swap,
     },
 };
 use serde_json::Value;
 
 use super::{
     DatabaseFaults, DatabasePoint, FakeContents, FakeDatabase, FakeSession,
+    load::FakeLoader,
     server::{Server, refused},
 };
 use crate::lock;
@@ -127,6 +129,21 @@ impl DatabaseAdmin for FakeDatabase {
     ) -> Result<(), DatabaseError> {
         self.begin(DatabasePoint::ApplyProfile, "applying a profile").await?;
         self.locked().apply_profile(name, profile)
+    }
+
+    async fn load_session(
+        &self,
+        name: &DatabaseName,
+        application_name: &str,
+    ) -> Result<Box<dyn LoadSession>, DatabaseError> {
+        self.begin(DatabasePoint::LoadSession, "loading a script").await?;
+        Ok(Box::new(FakeLoader {
+            session: self.connect(name, application_name)?,
+            server: Arc::clone(&self.server),
+            database: name.clone(),
+            faults: self.faults.clone(),
+            copy: None,
+        }))
     }
 
     async fn analyze(&self, name: &DatabaseName, jobs: usize) -> Result<(), DatabaseError> {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod contents;
+mod load;
 mod server;
 
 use std::{
@@ -47,6 +48,10 @@ pub enum DatabasePoint {
     CreateDatabase,
     /// `apply_profile`.
     ApplyProfile,
+    /// `load_session`.
+    LoadSession,
+    /// Each statement of a load session, and the end of its rows.
+    LoadStatement,
     /// `analyze`.
     Analyze,
     /// `row_counts`.
