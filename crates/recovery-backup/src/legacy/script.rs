@@ -86,6 +86,7 @@ pub(crate) struct Scanner {
     line_ended: bool,
     /// `standard_conforming_strings = off`: backslashes escape in ordinary strings, too.
     backslashes: bool,
+    in_transaction: bool,
     rows: Rows,
     table: String,
     header: Header,
@@ -103,6 +104,7 @@ impl Scanner {
             last_string: None,
             line_ended: false,
             backslashes: false,
+            in_transaction: false,
             rows: Rows::new(),
             table: String::new(),
             header: Header::default(),
@@ -147,6 +149,9 @@ impl Scanner {
         }
         if !self.header.complete {
             return damaged("its script is cut off: the line with which pg_dump ends is missing");
+        }
+        if self.in_transaction {
+            return damaged("its script ends within a transaction");
         }
         Ok(self.header)
     }
@@ -414,6 +419,8 @@ impl Scanner {
                 self.state = State::CopyHead;
             }
             Kind::Backslashes(escape) => self.backslashes = *escape,
+            Kind::Begin => self.in_transaction = true,
+            Kind::Commit => self.in_transaction = false,
             _ => {}
         }
         sink(Piece::Statement(Statement { text, line, kind }))

@@ -52,6 +52,8 @@ pub(crate) enum Kind {
     Insert(TableName),
     /// Rows follow.
     Copy(TableName),
+    /// Names roles: a policy, a user mapping, or privileges.
+    Names(Vec<String>),
     /// Anything else that is let through.
     Other,
 }
@@ -171,6 +173,9 @@ const FUNCTIONS: [&str; 8] = [
 const OUTSIDE: [&str; 8] =
     ["database", "group", "parameter", "role", "subscription", "system", "tablespace", "user"];
 
+/// What stands for roles that always exist.
+const NO_ROLES: [&str; 4] = ["current_role", "current_user", "public", "session_user"];
+
 /// Says what a statement is, or refuses it with the words for it.
 pub(super) fn classify(tokens: &[Token], overflow: bool, first_string: Option<&str>) -> Result<Kind, String> {
     let words: Vec<&str> = tokens.iter().map_while(Token::word).collect();
@@ -181,7 +186,9 @@ pub(super) fn classify(tokens: &[Token], overflow: bool, first_string: Option<&s
         ["insert", "into", ..] => table(tokens.get(2..)).map(|(table, _)| Kind::Insert(table)),
         ["begin"] | ["begin", "transaction"] | ["start", "transaction"] => Some(Kind::Begin),
         ["commit"] | ["commit", "transaction"] => Some(Kind::Commit),
-        ["create", "user", "mapping", ..] | ["alter", "user", "mapping", ..] => Some(Kind::Other),
+        ["create", "policy", ..] => Some(roles(tokens, &["to"])),
+        ["create", "user", "mapping", ..] => Some(roles(tokens, &["for"])),
+        ["alter", "user", "mapping", ..] => Some(Kind::Changes),
         ["drop", "user", "mapping", ..] => Some(Kind::Removes),
         ["create", "extension", rest @ ..] => extension(tokens, rest),
         ["create", what, ..] if OUTSIDE.contains(what) => None,
@@ -195,7 +202,7 @@ pub(super) fn classify(tokens: &[Token], overflow: bool, first_string: Option<&s
         ["comment", "on", what, ..] if OUTSIDE.contains(what) => None,
         ["comment", "on", ..] | ["refresh", "materialized", "view", ..] => Some(Kind::Other),
         ["security", "label", ..] => on_what(tokens).then_some(Kind::Other),
-        ["grant" | "revoke", ..] => on_what(tokens).then_some(Kind::Other),
+        ["grant" | "revoke", ..] => on_what(tokens).then(|| roles(tokens, &["to", "from"])),
         _ => None,
     };
     kind.ok_or_else(|| {
@@ -274,6 +281,26 @@ fn table(tokens: Option<&[Token]>) -> Option<(TableName, &[Token])> {
 fn extension(tokens: &[Token], rest: &[&str]) -> Option<Kind> {
     let place = if rest.starts_with(&["if", "not", "exists"]) { 5 } else { 2 };
     Some(Kind::Extension(tokens.get(place)?.identifier()?.to_owned()))
+}
+
+/// The roles that are listed after one of these words.
+fn roles(tokens: &[Token], after: &[&str]) -> Kind {
+    let rest =
+        tokens.iter().skip_while(|token| token.word().is_none_or(|word| !after.contains(&word))).skip(1);
+    let mut roles = Vec::new();
+    let mut may_follow = true;
+    for token in rest {
+        match token {
+            Token::Word(word) if may_follow && NO_ROLES.contains(&word.as_str()) => may_follow = false,
+            Token::Word(role) | Token::Name(role) if may_follow => {
+                roles.push(role.clone());
+                may_follow = false;
+            }
+            Token::Symbol(',') => may_follow = true,
+            _ => break,
+        }
+    }
+    Kind::Names(roles)
 }
 
 /// Whether a `GRANT`, `REVOKE` or `SECURITY LABEL` is about something inside the database. A `GRANT` without `ON` gives

@@ -23,6 +23,8 @@ pub(crate) struct Survey {
     pub script_bytes: u64,
     /// The extensions that it makes.
     pub extensions: BTreeSet<String>,
+    /// The roles that it names.
+    pub roles: BTreeSet<String>,
     /// The rows of each `COPY`, by table.
     pub rows: BTreeMap<TableName, u64>,
     /// Files and bytes by directory: `sources` and `memory`, where the archive has them.
@@ -33,12 +35,13 @@ pub(crate) struct Survey {
 pub(crate) fn survey(file: File, meter: &Meter) -> Result<Survey, Flaw> {
     let mut survey = Survey::default();
     let mut table = None;
-    let (extensions, rows, directories) = (&mut survey.extensions, &mut survey.rows, &mut survey.directories);
+    let Survey { extensions, roles, rows, directories, .. } = &mut survey;
     let mut look = |piece: Piece<'_>| {
         match piece {
             Piece::Statement(statement) => match statement.kind {
                 Kind::Encoding(encoding) => check_encoding(&encoding)?,
                 Kind::Extension(name) => drop(extensions.insert(name)),
+                Kind::Names(names) => roles.extend(names),
                 Kind::Copy(name) => table = Some(name),
                 _ => {}
             },

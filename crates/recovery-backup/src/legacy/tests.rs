@@ -364,8 +364,20 @@ fn statements_are_known_for_what_they_are() {
     assert_eq!(kind("INSERT INTO \"A\".\"b.c\" VALUES (1), (2)"), Kind::Insert(table("A", "b.c")));
     assert_eq!(kind("ALTER TABLE IF EXISTS ONLY public.a DROP CONSTRAINT IF EXISTS b"), Kind::Changes);
     assert_eq!(kind("DROP TABLE public.a"), Kind::Removes);
-    assert_eq!(kind("CREATE USER MAPPING FOR nova SERVER s"), Kind::Other);
-    assert_eq!(kind("GRANT SELECT(id) ON TABLE public.t TO reporting"), Kind::Other);
+    let names = |roles: &[&str]| Kind::Names(roles.iter().map(|role| (*role).to_owned()).collect());
+    assert_eq!(kind("CREATE USER MAPPING FOR nova SERVER s"), names(&["nova"]));
+    assert_eq!(kind("CREATE USER MAPPING FOR PUBLIC SERVER s"), names(&[]));
+    assert_eq!(
+        kind(
+            "CREATE POLICY own ON public.t AS RESTRICTIVE FOR SELECT TO app, \"My \"\"role\" USING ((x = CURRENT_USER))"
+        ),
+        names(&["app", "My \"role"])
+    );
+    assert_eq!(kind("CREATE POLICY p ON public.t USING (true)"), names(&[]));
+    assert_eq!(
+        kind("GRANT SELECT(id) ON TABLE public.t TO reporting WITH GRANT OPTION"),
+        names(&["reporting"])
+    );
     assert_eq!(kind("BEGIN"), Kind::Begin);
 }
 

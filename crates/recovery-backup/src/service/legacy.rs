@@ -10,7 +10,11 @@ use recovery_core::{
 };
 use serde_json::json;
 
-use super::{BackupService, ExclusiveLock, catalogue::flawed, restore::silence_warning};
+use super::{
+    BackupService, ExclusiveLock,
+    catalogue::flawed,
+    restore::{role_warnings, silence_warning},
+};
 use crate::{
     BackupError, RestoreReport, VerifyReport,
     legacy::{Survey, survey},
@@ -91,6 +95,7 @@ impl BackupService {
                 return Err(error);
             }
         };
+        warnings.extend(role_warnings(&created_roles));
         warnings.extend(version_warning(&survey, &server));
         warnings.extend(directory_warnings(&survey));
         warnings.extend(silence_warning(swapped.answers));
@@ -105,7 +110,7 @@ impl BackupService {
             tables: rows.tables.len() as u64,
             rows: rows.tables.values().sum(),
             warnings,
-            created_roles: Vec::new(),
+            created_roles,
         })
     }
 
@@ -144,6 +149,8 @@ impl BackupService {
         let profile = self.profile_for_legacy(&live).await?;
         let scratch = live.scratch(&context.id());
         self.sweep_scratch_databases(&live).await?;
+        let roles: Vec<String> = survey.roles.iter().cloned().collect();
+        let created_roles = self.database.create_missing_roles(&roles).await?;
         context.record(step, json!({ "scratch": &scratch })).await?;
         Ok(Prepared { server, survey, profile, scratch, created_roles })
     }

@@ -138,7 +138,7 @@ pub(super) fn silence_warning(answers: bool) -> Option<String> {
     (!answers).then(|| words.to_owned())
 }
 
-fn role_warnings(created: &[String]) -> Vec<String> {
+pub(super) fn role_warnings(created: &[String]) -> Vec<String> {
     if created.is_empty() {
         return Vec::new();
     }

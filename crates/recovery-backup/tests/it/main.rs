@@ -17,6 +17,7 @@ mod everything;
 mod faults;
 mod fixture;
 mod legacy;
+mod legacy_hostile;
 mod locks;
 mod proof;
 mod round_trip;
