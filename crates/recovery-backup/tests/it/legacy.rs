@@ -300,3 +300,31 @@ async fn an_old_archive_goes_from_15_to_17_and_back() {
         back.warnings
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_archive_is_rehearsed_and_taken_in() {
+    let fixture = Fixture::small();
+    let script = dump(&fixture.server, &[]);
+    let good = gzip(&tar(&[("database.sql", &script)]));
+    let context = Unwatched::new();
+    let taken = fixture.backups.upload(Some(&name()), None, &mut &good[..], &context).await.unwrap();
+    assert_eq!((taken.filename, taken.kind), (name(), BackupKind::Legacy));
+    assert_eq!(taken.verification, Verification::Verified);
+
+    let other: BackupName = "nova-checkpoint-2025-02-01_00-00-00.tar.gz".parse().unwrap();
+    let (files, cut) = (fixture.files(), &good[..good.len() / 2]);
+    let refused = fixture.backups.upload(Some(&other), None, &mut &cut[..], &Unwatched::new()).await;
+    assert_eq!(Problem::from(refused.unwrap_err()).code, ErrorCode::BackupDamaged);
+    assert_eq!(fixture.files(), files);
+
+    let before = fixture.server.pg_dump_text(DATABASE);
+    let drill = async |name: &BackupName| {
+        let context = Unwatched::new();
+        let lock = fixture.lock(recovery_core::OperationKind::Drill, &context).await;
+        fixture.backups.drill(&lock, name, &context).await
+    };
+    assert_eq!(drill(&name()).await.unwrap().verification, Verification::Verified);
+    fixture.assert_untouched(&before, &files);
+    fs::write(fixture.path(&other), cut).unwrap();
+    assert_eq!(drill(&other).await.unwrap().verification, Verification::Failed);
+}
