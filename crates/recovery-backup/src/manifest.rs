@@ -58,6 +58,46 @@ impl Manifest {
     pub const MAX_BYTES: u64 = 64 * 1024 * 1024;
 }
 
+/// What a list shows of a manifest. Of the rest no more is read than that it is JSON.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Heading {
+    pub format_version: u32,
+    pub filename: BackupName,
+    pub kind: BackupKind,
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    pub server_version: PostgresVersion,
+    pub database: DatabaseName,
+}
+
+/// What is compared of every first member, however much of it is read.
+pub(crate) trait FirstMember {
+    /// Its version of the format.
+    fn format_version(&self) -> u32;
+    /// The moment of its snapshot, which stands in every header too.
+    fn created_at(&self) -> OffsetDateTime;
+}
+
+impl FirstMember for Manifest {
+    fn format_version(&self) -> u32 {
+        self.format_version
+    }
+
+    fn created_at(&self) -> OffsetDateTime {
+        self.created_at
+    }
+}
+
+impl FirstMember for Heading {
+    fn format_version(&self) -> u32 {
+        self.format_version
+    }
+
+    fn created_at(&self) -> OffsetDateTime {
+        self.created_at
+    }
+}
+
 /// A file of the archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {

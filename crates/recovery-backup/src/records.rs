@@ -135,6 +135,7 @@ impl Records {
         let _guard = self.guard().await?;
         let mut checks: Checks = self.read_to_change(VERIFICATIONS).await?;
         change(&mut checks);
+        shorten(&mut checks);
         self.write(VERIFICATIONS, &checks).await
     }
 
@@ -238,5 +239,82 @@ impl Records {
         let bytes = serde_json::to_vec(value)
             .map_err(|error| StateError::Format { what: name.to_owned(), why: error.to_string() })?;
         Ok(self.documents.put(name, &bytes).await?)
+    }
+}
+
+/// What a record keeps of what is wrong with a backup: words about an archive can be as long as the archive likes.
+const MAX_PROBLEMS: usize = 5;
+const MAX_WORDS: usize = 300;
+/// How many bytes all records take at most; the document can hold no more than 1 MiB.
+const MAX_BYTES: usize = 900 * 1024;
+
+/// Keeps the records within what a document can hold. What has to go is what was checked longest ago: such a backup
+/// counts as never checked again, which is safe.
+fn shorten(checks: &mut Checks) {
+    for record in checks.values_mut() {
+        let drill = record.drill.iter_mut().flat_map(|drill| &mut drill.problems);
+        record.problems.truncate(MAX_PROBLEMS);
+        for problem in record.problems.iter_mut().chain(drill) {
+            if let Some((end, _)) = problem.char_indices().nth(MAX_WORDS) {
+                problem.truncate(end);
+                problem.push('…');
+            }
+        }
+    }
+    let size = |(name, record): (&String, &CheckRecord)| {
+        name.len() + serde_json::to_vec(record).map_or(0, |bytes| bytes.len()) + 4
+    };
+    let mut total: usize = checks.iter().map(size).sum();
+    if total <= MAX_BYTES {
+        return;
+    }
+    let mut oldest: Vec<(OffsetDateTime, String)> =
+        checks.iter().map(|(name, record)| (record.at, name.clone())).collect();
+    oldest.sort();
+    for (_, name) in oldest {
+        if total <= MAX_BYTES {
+            break;
+        }
+        if let Some(record) = checks.remove(&name) {
+            total -= size((&name, &record));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use recovery_core::BackupKind;
+
+    const AT: OffsetDateTime = time::macros::datetime!(2026-01-31 12:00 UTC);
+
+    fn records(count: u32, problem: &str) -> Checks {
+        let stamp = FileStamp { size: 1 << 40, mtime: 1_800_000_000, mtime_nsec: 999_999_999 };
+        (0..count)
+            .map(|number| {
+                let at = AT + time::Duration::seconds(number.into());
+                let name = BackupName::new(BackupKind::Checkpoint, at, 1).to_string();
+                let record = CheckRecord::verified(stamp.clone(), VerifyLevel::Contents, at);
+                (name, CheckRecord { problems: vec![problem.to_owned(); 50], ..record })
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_thousand_bad_backups_fit_into_the_document() {
+        let mut checks = records(1000, &"é".repeat(40));
+        shorten(&mut checks);
+        assert_eq!(checks.len(), 1000);
+        assert!(checks.values().all(|record| record.problems.len() == MAX_PROBLEMS));
+    }
+
+    #[test]
+    fn the_oldest_records_make_room_for_the_newest() {
+        let mut checks = records(3000, &"é".repeat(9000));
+        shorten(&mut checks);
+        assert!(serde_json::to_vec(&checks).unwrap().len() <= 1024 * 1024);
+        let newest = AT + time::Duration::seconds(2999);
+        assert!(checks.contains_key(BackupName::new(BackupKind::Checkpoint, newest, 1).as_str()));
+        assert!(checks.len() > 200 && checks.len() < 3000, "{}", checks.len());
     }
 }

@@ -13,7 +13,7 @@ mod writer;
 
 use contents::decode_to_end;
 pub(crate) use extract::{Extract, Room};
-pub(crate) use reader::{ArchiveReader, Flaw, read_manifest};
+pub(crate) use reader::{ArchiveReader, Flaw, read_heading, read_manifest};
 pub(crate) use writer::{WriteError, write_archive};
 
 use time::OffsetDateTime;

@@ -9,10 +9,15 @@ use std::{
     thread,
 };
 
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::{BLOCK, CHUNK, DATABASE, SUMS, ZEROS, file_size, header, hex, padding, sums};
-use crate::{Manifest, Member, work::Meter};
+use crate::{
+    Manifest, Member,
+    manifest::{FirstMember, Heading},
+    work::Meter,
+};
 
 /// Why an archive was not read to its end.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +61,23 @@ pub(crate) fn read_manifest(file: &mut File) -> Result<Manifest, Flaw> {
     manifest_and_bytes(file).map(|(manifest, _)| manifest)
 }
 
+/// The one field that every version of a manifest has.
+#[derive(serde::Deserialize)]
+struct Format {
+    format_version: u32,
+}
+
+/// Reads what a list shows of the manifest, and skims the rest.
+pub(crate) fn read_heading(file: &mut File) -> Result<Heading, Flaw> {
+    first_member::<Heading>(file).map(|(heading, _)| heading)
+}
+
 fn manifest_and_bytes(file: &mut File) -> Result<(Manifest, Vec<u8>), Flaw> {
+    first_member::<Manifest>(file)
+}
+
+/// The first member, as much of it as is wanted.
+fn first_member<T: DeserializeOwned + FirstMember>(file: &mut File) -> Result<(T, Vec<u8>), Flaw> {
     const NONE: &str = "it does not begin with a manifest";
     let mut found = ZEROS;
     fill(file, &mut found, "its first block")?;
@@ -72,20 +93,17 @@ fn manifest_and_bytes(file: &mut File) -> Result<(Manifest, Vec<u8>), Flaw> {
     let mut bytes = vec![0; usize::try_from(size).map_err(io::Error::other)?];
     fill(file, &mut bytes, Manifest::MEMBER)?;
 
-    #[derive(serde::Deserialize)]
-    struct Format {
-        format_version: u32,
-    }
-    let Ok(format) = serde_json::from_slice::<Format>(&bytes) else {
-        return damaged("its manifest is not readable");
+    let manifest = match serde_json::from_slice::<T>(&bytes) {
+        Ok(manifest) if manifest.format_version() == Manifest::FORMAT_VERSION => manifest,
+        // Another version may have other fields.
+        _ => match serde_json::from_slice::<Format>(&bytes) {
+            Ok(format) if format.format_version != Manifest::FORMAT_VERSION => {
+                return Err(Flaw::UnknownFormat(format.format_version));
+            }
+            _ => return damaged("its manifest is not readable"),
+        },
     };
-    if format.format_version != Manifest::FORMAT_VERSION {
-        return Err(Flaw::UnknownFormat(format.format_version));
-    }
-    let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) else {
-        return damaged("its manifest is not readable");
-    };
-    if header(Manifest::MEMBER, size, manifest.created_at)? != found {
+    if header(Manifest::MEMBER, size, manifest.created_at())? != found {
         return damaged("the header of its manifest was altered");
     }
     expect_zeros(file, padding(size), Manifest::MEMBER)?;

@@ -1,12 +1,13 @@
 //! Which backups there are.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
 };
 
 use recovery_core::{BackupInfo, BackupKind, BackupName, Verification, crash_point};
@@ -14,7 +15,7 @@ use recovery_core::{BackupInfo, BackupKind, BackupName, Verification, crash_poin
 use super::{BackupService, DirectoryLock};
 use crate::{
     BackupError, Manifest,
-    archive::{Flaw, read_manifest},
+    archive::{Flaw, read_heading, read_manifest},
     directory::nofollow,
     records::{CheckRecord, Checks, FileStamp},
     work::blocking,
@@ -117,22 +118,41 @@ fn list(directory: &Path, cache: &ManifestCache, checks: &Checks) -> Result<Vec<
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(failed()(error)),
     };
-    let mut backups = Vec::new();
+    let mut names = Vec::new();
     for entry in entries {
         let entry = entry.map_err(failed())?;
-        let Some(name) = entry.file_name().to_str().and_then(|name| name.parse::<BackupName>().ok()) else {
-            continue;
-        };
-        // A link is no backup of this directory; a file that is deleted meanwhile is no error.
-        let Ok(data) = fs::symlink_metadata(entry.path()) else { continue };
-        if data.is_file() {
-            backups.push(info(&entry.path(), &name, &data, cache, checks.get(name.as_str())));
+        if let Some(name) = entry.file_name().to_str().and_then(|name| name.parse::<BackupName>().ok()) {
+            names.push(name);
         }
     }
+    let look = |name: &BackupName| {
+        let path = directory.join(name.as_str());
+        // A link is no backup of this directory; a file that is deleted meanwhile is no error.
+        let data = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file)?;
+        Some(info(&path, name, &data, cache, checks.get(name.as_str())))
+    };
+    let mut backups = in_parallel(&names, look);
     backups
         .sort_by_key(|backup: &BackupInfo| std::cmp::Reverse((backup.created_at, backup.filename.attempt())));
-    cache.retain(|name| backups.iter().any(|backup| backup.filename == *name));
+    let names: HashSet<&BackupName> = names.iter().collect();
+    cache.retain(|name| names.contains(name));
     Ok(backups)
+}
+
+/// Looks at each of them, at many at once: with thousands of backups the first list has as many files to open.
+fn in_parallel<T: Sync, U: Send>(all: &[T], look: impl Fn(&T) -> Option<U> + Sync) -> Vec<U> {
+    /// Fewer are not worth a thread of their own.
+    const SHARE: usize = 64;
+    let cores = thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
+    let share = all.len().div_ceil(cores).max(SHARE);
+    thread::scope(|scope| {
+        let look = &look;
+        let threads: Vec<_> = all
+            .chunks(share)
+            .map(|part| scope.spawn(move || part.iter().filter_map(look).collect::<Vec<_>>()))
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+    })
 }
 
 fn info(
@@ -183,23 +203,26 @@ fn info(
 
 impl ManifestCache {
     fn summary(&self, path: &Path, name: &BackupName, stamp: FileStamp) -> Summary {
-        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, summary)) = cache.get(name)
+        if let Some((known, summary)) = self.lock().get(name)
             && *known == stamp
         {
             return summary.clone();
         }
+        // Not under the lock: several are read at once.
         let summary = read_summary(path, name);
         // A file that cannot be read now may be readable in a moment, without having changed.
         if !matches!(summary, Summary::Unavailable) {
-            cache.insert(name.clone(), (stamp, summary.clone()));
+            self.lock().insert(name.clone(), (stamp, summary.clone()));
         }
         summary
     }
 
     fn retain(&self, keep: impl Fn(&BackupName) -> bool) {
-        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.retain(|name, _| keep(name));
+        self.lock().retain(|name, _| keep(name));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<BackupName, (FileStamp, Summary)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -207,7 +230,7 @@ fn read_summary(path: &Path, name: &BackupName) -> Summary {
     if name.kind() == BackupKind::Legacy {
         return Summary::Legacy;
     }
-    match File::open(path).map_err(Flaw::from).and_then(|mut file| read_manifest(&mut file)) {
+    match File::open(path).map_err(Flaw::from).and_then(|mut file| read_heading(&mut file)) {
         Ok(manifest) => Summary::Readable {
             renamed_from: (manifest.filename != *name).then_some(manifest.filename),
             kind: manifest.kind,
