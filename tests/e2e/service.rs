@@ -111,6 +111,7 @@ impl World {
             .env("REDIS_URL", self.redis.url(7))
             .env("ADMIN_SECRET", SECRET)
             .env("BACKUP_DIR", self.backups())
+            .env("DRILL_INTERVAL_DAYS", "0")
             .envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }

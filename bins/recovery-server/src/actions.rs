@@ -1,9 +1,9 @@
 //! What can be asked of the service that takes long: each takes the lock that it needs, so that a refusal comes at
 //! once, and then runs as an operation.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use recovery_backup::BackupService;
+use recovery_backup::{BackupError, BackupService};
 use recovery_core::{
     Actor, BackupKind, BackupName, ErrorCode, Operation, OperationId, OperationKind, Problem, VerifyLevel,
     port::OperationContext,
@@ -16,6 +16,9 @@ use crate::{
     operations::{Failure, NewOperation, Operations},
     view,
 };
+
+/// How long a drill that has to give way is waited for: it drops its scratch database first.
+const GIVE_WAY: Duration = Duration::from_secs(20);
 
 /// What an operation gets to work with.
 struct Work<L> {
@@ -230,7 +233,12 @@ impl App {
         let (operations, backups) = (self.operations.clone(), Arc::clone(&self.backups));
         let new = new_operation(kind, actor, target);
         self.begun(async move {
-            let lock = backups.lock(new.kind, new.id, &new.actor).await?;
+            let lock = match backups.lock(new.kind, new.id, &new.actor).await {
+                Err(error) if gives_way(&operations, &new, &error).await => {
+                    backups.lock(new.kind, new.id, &new.actor).await?
+                }
+                taken_or_refused => taken_or_refused?,
+            };
             start(&operations, new, backups, lock, work).await
         })
         .await
@@ -248,6 +256,18 @@ impl App {
                 .into())
         })
     }
+}
+
+/// Stops a drill that the service does by itself where it is in the way of something that somebody asks for, and waits
+/// for its end. It is made up for later.
+async fn gives_way(operations: &Operations, new: &NewOperation, error: &BackupError) -> bool {
+    let BackupError::Busy { kind: OperationKind::Drill, id, actor, .. } = error else { return false };
+    let by_itself = *actor == Actor::service() && new.actor != Actor::service();
+    if !by_itself || operations.cancel(*id).is_err() {
+        return false;
+    }
+    tracing::info!(drill = %id, kind = new.kind.as_str(), "a drill gives way");
+    tokio::time::timeout(GIVE_WAY, operations.wait(*id)).await.is_ok()
 }
 
 fn new_operation(kind: OperationKind, actor: Actor, target: Option<String>) -> NewOperation {

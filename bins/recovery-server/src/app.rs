@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     auth::{AccessSettings, Auth},
     dependencies::{self, Dependencies},
-    housekeeping,
+    drills, housekeeping,
     http::Strangers,
     operations::{EventHub, Operations, chain},
 };
@@ -165,6 +165,8 @@ impl App {
                 app.auth.refresh().await;
             }
         });
+        let app = Arc::clone(self);
+        self.in_background(async move { drills::run(&app).await });
         let app = Arc::clone(self);
         self.in_background(async move {
             app.clear_up_once_possible().await;

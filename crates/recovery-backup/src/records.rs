@@ -1,6 +1,13 @@
 //! What is remembered about backups and replaced databases from one start of the service to the next.
 
-use std::{collections::BTreeMap, fmt, fs::File, os::unix::fs::MetadataExt, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::File,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use recovery_core::{
     BackupName, Drill, DrillHistory, Verification, VerifyLevel,
@@ -110,21 +117,38 @@ pub(crate) struct PendingSwap {
 pub(crate) struct Records {
     documents: Arc<dyn DocumentStore>,
     lock_file: PathBuf,
+    /// The checks as they were read last, and what they were read from.
+    last_read: Mutex<Option<(Vec<u8>, Arc<Checks>)>>,
 }
 
 pub(crate) type Checks = BTreeMap<String, CheckRecord>;
 
 impl Records {
     pub(crate) fn new(documents: Arc<dyn DocumentStore>, lock_file: PathBuf) -> Self {
-        Self { documents, lock_file }
+        Self { documents, lock_file, last_read: Mutex::default() }
     }
 
     /// The last check of each backup. What cannot be read counts as never checked.
-    pub(crate) async fn checks(&self) -> Checks {
-        self.read(VERIFICATIONS).await.unwrap_or_else(|error| {
+    pub(crate) async fn checks(&self) -> Arc<Checks> {
+        self.read_checks().await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the results of earlier verifications cannot be read");
-            Checks::new()
+            Arc::default()
         })
+    }
+
+    /// Another process may have written the document, so it is read every time; but it is large where there are many
+    /// backups, and seldom another one.
+    async fn read_checks(&self) -> Result<Arc<Checks>, StateError> {
+        let Some(bytes) = self.documents.get(VERIFICATIONS).await? else { return Ok(Arc::default()) };
+        let mut last = self.last_read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, checks)) = last.as_ref()
+            && *known == bytes
+        {
+            return Ok(Arc::clone(checks));
+        }
+        let checks: Arc<Checks> = Arc::new(parse(VERIFICATIONS, &bytes)?);
+        *last = Some((bytes, Arc::clone(&checks)));
+        Ok(checks)
     }
 
     /// Changes the checks.
@@ -219,8 +243,7 @@ impl Records {
 
     async fn read<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, StateError> {
         let Some(bytes) = self.documents.get(name).await? else { return Ok(T::default()) };
-        serde_json::from_slice(&bytes)
-            .map_err(|error| StateError::Format { what: name.to_owned(), why: error.to_string() })
+        parse(name, &bytes)
     }
 
     /// Reads a document that is about to be replaced: one that cannot be read just now must not be written over, one
@@ -240,6 +263,11 @@ impl Records {
             .map_err(|error| StateError::Format { what: name.to_owned(), why: error.to_string() })?;
         Ok(self.documents.put(name, &bytes).await?)
     }
+}
+
+fn parse<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, StateError> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| StateError::Format { what: name.to_owned(), why: error.to_string() })
 }
 
 /// What a record keeps of what is wrong with a backup: words about an archive can be as long as the archive likes.

@@ -148,6 +148,7 @@ impl Bench {
             ("REDIS_URL", "redis://127.0.0.1:1/7".to_owned()),
             ("ADMIN_SECRET", ADMIN_SECRET.to_owned()),
             ("BACKUP_DIR", self.backups().to_string_lossy().into_owned()),
+            ("DRILL_INTERVAL_DAYS", "0".to_owned()),
         ]
     }
 

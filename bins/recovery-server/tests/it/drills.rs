@@ -1,8 +1,9 @@
 //! Drills over HTTP: asked for, and what is shown of them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use recovery_core::port::DatabaseError;
+use recovery_core::{Actor, OperationKind, OperationState, port::DatabaseError};
+use recovery_server::app::AppSettings;
 use recovery_testkit::{DatabasePoint, ToolPoint, exits};
 use serde_json::Value;
 
@@ -19,7 +20,7 @@ async fn entry(world: &World) -> Value {
 
 #[actix_web::test]
 async fn a_drill_is_an_operation_whose_result_is_shown_everywhere() {
-    let world = World::new();
+    let world = World::with(|settings| settings.drill_interval = Some(Duration::from_secs(7 * 24 * 3600)));
     let name = world.backup().await;
     assert_eq!(entry(&world).await["last_drill"], Value::Null);
     let status = world.send(Call::get("status")).await.json;
@@ -111,4 +112,85 @@ async fn a_drill_waits_for_nobody_and_is_not_remembered_where_it_was_refused() {
     assert_eq!(entry(&world).await["last_drill"], Value::Null);
     hold.release();
     world.ended(&backup.json["id"]).await;
+}
+
+#[actix_web::test]
+async fn a_drill_that_goes_on_by_itself_gives_way_and_one_that_was_asked_for_does_not() {
+    let world = World::new();
+    let name = world.backup().await;
+    for (actor, expect) in [(Actor::service(), 200), (Actor::new("somebody"), 409)] {
+        let mut hold = world.tools.faults().hold_next(ToolPoint::Load);
+        let drill = world.app.start_drill(actor, name.parse().unwrap()).await.unwrap();
+        hold.reached().await;
+        let answer = world.send(Call::post("backups").admin()).await;
+        assert_eq!(answer.status, expect, "{}", answer.text);
+        hold.release();
+        let ended = world.app.operations().wait(drill.id).await.unwrap();
+        let expect = if expect == 200 { OperationState::Cancelled } else { OperationState::Succeeded };
+        assert_eq!(ended.state, expect);
+    }
+}
+
+/// How many drills the service has made by itself, once the last of them has ended.
+async fn made_by_itself(world: &World, count: usize) -> Vec<String> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let operations = world.app.operations().list();
+        let own = operations.iter().filter(|operation| {
+            operation.kind == OperationKind::Drill && operation.actor == Actor::service()
+        });
+        let own: Vec<_> = own.filter(|operation| operation.finished_at.is_some()).collect();
+        if own.len() >= count {
+            return own.iter().filter_map(|operation| operation.target.clone()).collect();
+        }
+        assert!(Instant::now() < deadline, "{operations:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[actix_web::test]
+async fn drills_come_by_themselves_at_their_rate_whether_the_service_restarts_or_not() {
+    let often = |settings: &mut AppSettings| settings.drill_interval = Some(Duration::from_millis(100));
+    let world = World::new();
+    let name = world.backup().await;
+    let mut world = world.restarted_with(often);
+    world.app.start().await;
+    assert_eq!(made_by_itself(&world, 1).await, std::slice::from_ref(&name));
+    // The clock stands still, so that none is due, however often the service looks and is started.
+    for _ in 0..2 {
+        world.app.shutdown(Duration::from_secs(1)).await;
+        world = world.restarted_with(often);
+        world.app.start().await;
+    }
+    let drilled_at = world.app.backups().drills().await.last.unwrap().at;
+    let newer = world.backup().await;
+    assert_eq!(
+        made_by_itself(&world, 2).await,
+        [newer, name],
+        "a second has gone by, and the newest is tried"
+    );
+    let drills = world.app.backups().drills().await;
+    assert_eq!((drills.last.unwrap().at - drilled_at).whole_seconds(), 1);
+    world.app.shutdown(Duration::from_secs(1)).await;
+}
+
+#[actix_web::test]
+async fn what_is_bad_or_from_elsewhere_is_not_tried_by_itself() {
+    let world = World::new();
+    let good = world.backup().await;
+    let bad = world.backup().await;
+    let foreign = world.backup().await;
+    let path = |name: &str| world.directory.path().join("backups").join(name);
+    let archive = std::fs::read(path(&foreign)).unwrap();
+    world.send(Call::delete(&format!("backups/{foreign}")).admin()).await;
+    assert_eq!(world.send(Call::post("backups/upload").admin().bytes(&archive)).await.status, 200);
+    let mut bytes = std::fs::read(path(&bad)).unwrap();
+    let middle = bytes.len() * 3 / 4;
+    bytes[middle] ^= 1;
+    std::fs::write(path(&bad), bytes).unwrap();
+    world.send(Call::post(&format!("backups/{bad}/verify")).admin().json("{}")).await;
+    let world = world.restarted_with(|settings| settings.drill_interval = Some(Duration::from_millis(100)));
+    world.app.start().await;
+    assert_eq!(made_by_itself(&world, 1).await, [good]);
+    world.app.shutdown(Duration::from_secs(1)).await;
 }

@@ -71,7 +71,14 @@ impl World {
 
     /// The same world after a restart of the service.
     pub(crate) fn restarted(self) -> Self {
-        let app = App::assemble(settings(&self.directory), self.ports.clone());
+        self.restarted_with(|_| {})
+    }
+
+    /// The same world after a restart of the service with other settings.
+    pub(crate) fn restarted_with(self, change: impl FnOnce(&mut AppSettings)) -> Self {
+        let mut settings = settings(&self.directory);
+        change(&mut settings);
+        let app = App::assemble(settings, self.ports.clone());
         Self { app, ..self }
     }
 
@@ -120,7 +127,7 @@ fn settings(directory: &TempDir) -> AppSettings {
         },
         sync_wait: Duration::from_secs(20),
         metrics_open: false,
-        drill_interval: Some(Duration::from_secs(7 * 24 * 3600)),
+        drill_interval: None,
     }
 }
 

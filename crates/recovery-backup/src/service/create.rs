@@ -21,7 +21,7 @@ use super::{
     tool_run::{Watch, session_name},
 };
 use crate::{
-    BackupError, Manifest, Member,
+    BackupError, Compression, Manifest, Member,
     archive::{ArchiveReader, DATABASE, WriteError, write_archive},
     records::CheckRecord,
     space,
@@ -42,11 +42,15 @@ impl BackupService {
         let server = self.database.server().await?;
         let tools = Tools::for_server(&self.settings, self.runner.as_ref(), server.version).await?;
         let expected = self.expected_dump_size().await;
+        let needed = match expected {
+            Some(bytes) => bytes,
+            None => self.least_dump_size().await,
+        };
         let directory = self.settings.directory.clone();
         let id = context.id();
         let work = blocking(move || {
             WorkDirectory::sweep(&directory)?;
-            space::require(&directory, expected.unwrap_or(0))?;
+            space::require(&directory, needed)?;
             WorkDirectory::create(&directory, id)
         })
         .await?;
@@ -212,6 +216,17 @@ impl BackupService {
             self.database.databases().await.ok()?.into_iter().find(|entry| entry.name == *live)?.size_bytes?;
         let scaled = u128::from(newest.size_bytes) * u128::from(now) / u128::from(before);
         u64::try_from(scaled).ok().map(|scaled| scaled.min(newest.size_bytes.saturating_mul(2)))
+    }
+
+    /// How many bytes the dump will have at least, going by the database's size alone: much of that may be indexes and
+    /// dead rows, and data that compresses well takes a tenth. What it needs besides is seen while it is written.
+    async fn least_dump_size(&self) -> u64 {
+        let Ok(target) = self.database.target() else { return 0 };
+        let databases = self.database.databases().await.unwrap_or_default();
+        let size =
+            databases.into_iter().find(|entry| entry.name == target.database).and_then(|it| it.size_bytes);
+        let share = if self.settings.compression == Compression::None { 3 } else { 10 };
+        size.unwrap_or(0) / share
     }
 }
 
