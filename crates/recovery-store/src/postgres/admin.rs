@@ -137,7 +137,9 @@ impl DatabaseAdmin for PostgresDatabase {
         name: &DatabaseName,
         profile: &DatabaseProfile,
     ) -> Result<(), DatabaseError> {
-        let session = self.maintenance().await?.unlimited();
+        let target = self.target()?;
+        let creator = lock::creator_name(&target.database);
+        let session = maintenance::connect_as(target, &creator).await?.unlimited();
         let version = profile::server_version(&session).await?;
         session
             .batch_about("creating a database", name, &profile::create_statement(name, profile, version))

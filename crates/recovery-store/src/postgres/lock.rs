@@ -26,6 +26,8 @@ const MAX_NAME_BYTES: usize = 63;
 const GRACE: Duration = Duration::from_millis(250);
 /// The same where it was this process that gave one back a moment ago.
 const GRACE_AFTER_RELEASE: Duration = Duration::from_secs(3);
+/// How long a session that was left behind may take to end.
+const END_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 const CHECK_LIMIT: Duration = Duration::from_secs(3);
 
@@ -53,6 +55,7 @@ pub(super) async fn take(
             .query_one("taking the lock", "SELECT pg_catalog.pg_try_advisory_lock($1)", &[&key])
             .await?;
         if row.get(0) {
+            end_left_behind(&session, &target.database).await?;
             return Ok(Box::new(Held { session, key, last_release: Arc::clone(last_release) }));
         }
         if begun.elapsed() > grace(last_release) {
@@ -63,6 +66,26 @@ pub(super) async fn take(
         }
         sleep(POLL).await;
     }
+}
+
+/// The `application_name` of a session that creates a database for the work on this one.
+pub(super) fn creator_name(database: &DatabaseName) -> String {
+    format!("{APPLICATION_NAME}-create-{:016x}", key(database))
+}
+
+/// A session that creates a database goes on to its end when its client was killed, and nobody would clear up what it
+/// leaves then. Whoever has the lock knows that none of them is wanted any more.
+async fn end_left_behind(session: &Session, database: &DatabaseName) -> Result<(), DatabaseError> {
+    let (doing, name, begun) = ("ending what was left behind", creator_name(database), Instant::now());
+    let sql = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+               WHERE application_name = $1";
+    while !session.query(doing, sql, &[&name]).await?.is_empty() {
+        if begun.elapsed() > END_LIMIT {
+            return Err(DatabaseError::TimedOut { doing: doing.to_owned() });
+        }
+        sleep(POLL).await;
+    }
+    Ok(())
 }
 
 fn grace(last_release: &LastRelease) -> Duration {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use recovery_core::port::{DatabaseAdmin, LockError};
 use recovery_store::PostgresDatabase;
 
-use crate::{server_with_nova, until};
+use crate::{name, server_with_nova, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_instance_at_a_time_and_the_other_learns_who() {
@@ -56,4 +56,22 @@ async fn a_frozen_server_is_no_held_lock() {
     assert!(matches!(database.lock("next").await, Err(LockError::Database(_))));
     server.restart();
     database.lock("next").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_a_killed_instance_goes_on_creating_is_not_created_once_the_next_has_the_lock() {
+    let (server, killed) = server_with_nova();
+    let profile = killed.profile(&name("nova")).await.unwrap();
+    let other = crate::connect(&server, "postgres").await.unwrap();
+    other.batch_execute("BEGIN; ALTER DATABASE template0 RENAME TO template_away").await.unwrap();
+    let creating = tokio::spawn(async move { killed.create_database(&name("scratch"), &profile).await });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE DATABASE%' AND wait_event_type = 'Lock'";
+    until("it waits", async || server.psql("postgres", waits) == "1").await;
+
+    let next = PostgresDatabase::new(Some(server.target("nova")));
+    let _lock = next.lock("restore").await.unwrap();
+    assert_eq!(server.psql("postgres", waits), "0", "it goes on");
+    creating.await.unwrap().unwrap_err();
+    other.batch_execute("ROLLBACK").await.unwrap();
+    assert!(next.databases().await.unwrap().iter().all(|entry| entry.name != name("scratch")));
 }
