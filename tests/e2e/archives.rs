@@ -124,3 +124,33 @@ async fn a_download_is_the_archive() {
     let manifest = service.get_json(&format!("/backups/{name}")).await.assert_ok();
     assert_eq!(manifest["rows"]["tables"]["public.messages"], 5000);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_of_the_earlier_service_is_like_every_other() {
+    let world = World::new();
+    let service = world.serve().await;
+    let name = "nova-backup-2025-01-31_23-59-59.tar.gz";
+    let sample =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/recovery-backup/tests/samples/python-tarfile.tar.gz");
+    fs::create_dir_all(world.backups()).unwrap();
+    fs::copy(sample, world.backups().join(name)).unwrap();
+    let listed = service.get_json("/backups").await.assert_ok();
+    assert_eq!((&listed[0]["filename"], &listed[0]["kind"]), (&name.into(), &"legacy".into()));
+
+    let report = service.post(&format!("/backups/{name}/verify")).await.assert_ok();
+    assert_eq!(report["verification"], "verified");
+    assert!(report["notes"][0].as_str().unwrap().contains("holds no hashes"), "{report}");
+    let restored = service.post(&format!("/backups/{name}/restore")).await.assert_ok();
+    assert_eq!((&restored["restored"], &restored["rows"]), (&true.into(), &3.into()));
+    assert_eq!(world.count("memories"), 3);
+    let id = restored["id"].as_str().unwrap();
+    service.post(&format!("/restores/{id}/rollback")).await.assert_ok();
+    assert_eq!(world.count("messages"), 5000);
+
+    let shown = world.run(&["verify", name]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("holds no hashes"), "{shown:?}");
+    assert!(world.run(&["restore", name, "--yes"]).status.success());
+    assert_eq!(world.count("memories"), 3);
+    assert!(world.run(&["delete", name, "--yes"]).status.success());
+    assert!(!world.files().contains(&name.to_owned()));
+}

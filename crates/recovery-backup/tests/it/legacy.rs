@@ -8,7 +8,7 @@ use recovery_core::{
     port::{DatabaseAdmin, Unwatched},
 };
 use recovery_store::PostgresDatabase;
-use recovery_testkit::servers::PostgresServer;
+use recovery_testkit::{RecordingContext, servers::PostgresServer};
 
 use crate::{
     everything::load_everything,
@@ -327,4 +327,43 @@ async fn an_old_archive_is_rehearsed_and_taken_in() {
     fixture.assert_untouched(&before, &files);
     fs::write(fixture.path(&other), cut).unwrap();
     assert_eq!(drill(&other).await.unwrap().verification, Verification::Failed);
+}
+
+/// A sample that Python's `tarfile` wrote, with a name too long for a plain header and a link.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_python_wrote_is_restored() {
+    let fixture = Fixture::empty();
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samples/python-tarfile.tar.gz");
+    fs::copy(sample, fixture.path(&name())).unwrap();
+    let report = fixture.restore(&name()).await.unwrap();
+    assert_eq!(report.rows, 3);
+    for files in ["2 files of sources/", "1 files of memory/"] {
+        assert!(report.warnings.iter().any(|words| words.contains(files)), "{:?}", report.warnings);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_restore_of_an_old_archive_leaves_nothing() {
+    let fixture = Fixture::small();
+    fixture.sql(
+        "CREATE FUNCTION public.slow() RETURNS bool LANGUAGE plpgsql AS $$ BEGIN
+             IF current_database() <> 'nova' THEN PERFORM pg_sleep(60); END IF; RETURN true; END $$;
+         CREATE TABLE slow (id int CHECK (slow())); INSERT INTO slow VALUES (1)",
+    );
+    let name = put(&fixture, &dump(&fixture.server, &[]));
+    let (before, files) = (fixture.server.pg_dump_text(DATABASE), fixture.files());
+    let context = RecordingContext::new();
+    let lock = fixture.lock(recovery_core::OperationKind::Restore, &context).await;
+    let restoring = fixture.backups.restore(&lock, &name, &context);
+    let cancelling = async {
+        let loading =
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY public.slow%' AND state = 'active'";
+        while fixture.server.psql("postgres", loading).trim() != "1" {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        context.cancel();
+    };
+    let (restored, ()) = tokio::join!(restoring, cancelling);
+    assert_eq!(Problem::from(restored.unwrap_err()).code, ErrorCode::Cancelled);
+    fixture.assert_untouched(&before, &files);
 }
