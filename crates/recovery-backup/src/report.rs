@@ -69,6 +69,8 @@ pub struct RollbackReport {
     /// Until when it is kept.
     #[serde(with = "time::serde::rfc3339::option")]
     pub kept_until: Option<OffsetDateTime>,
+    /// What the reader should know besides.
+    pub warnings: Vec<String>,
 }
 
 /// A database that a restore or rollback replaced, and that can be brought back.

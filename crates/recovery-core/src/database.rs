@@ -1,6 +1,8 @@
 //! What is said about databases: their names, how to reach them, and everything that belongs to a database without
 //! being in its dump.
 
+mod ties;
+
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 
 use secrecy::SecretString;
@@ -8,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use time::{
     OffsetDateTime, PrimitiveDateTime, format_description::BorrowedFormatItem, macros::format_description,
 };
+
+pub use ties::Ties;
 
 const REPLACED_STAMP: &[BorrowedFormatItem<'_>] =
     format_description!("[year][month][day]_[hour][minute][second]");

@@ -205,6 +205,8 @@ pub struct RolledBack {
     /// Until when it is kept.
     #[schema(format = DateTime)]
     kept_until: Option<String>,
+    /// What the reader should know besides.
+    warnings: Vec<String>,
 }
 
 impl From<RollbackReport> for RolledBack {
@@ -215,6 +217,7 @@ impl From<RollbackReport> for RolledBack {
             restored_at: timestamp(report.restored_at),
             replaced_database: report.replaced_database.map(String::from),
             kept_until: report.kept_until.map(timestamp),
+            warnings: report.warnings,
         }
     }
 }

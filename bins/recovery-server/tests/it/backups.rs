@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use recovery_core::{OperationState, port::AuditOutcome};
-use recovery_testkit::ToolPoint;
+use recovery_core::{
+    OperationState,
+    port::{AuditOutcome, DatabaseError},
+};
+use recovery_testkit::{DatabasePoint, ToolPoint};
 
 use crate::world::{Call, World};
 
@@ -44,6 +47,31 @@ async fn make_list_inspect_check_restore_roll_back_delete() {
     let deleted = world.send(Call::delete(&format!("backups/{name}")).admin()).await;
     assert_eq!((&deleted.json["filename"], &deleted.json["deleted"]), (&name.into(), &true.into()));
     assert!(world.send(Call::get("backups")).await.json.as_array().unwrap().is_empty());
+}
+
+#[actix_web::test]
+async fn a_rollback_whose_database_does_not_answer_afterwards_says_so() {
+    let world = World::new();
+    let name = world.backup().await;
+    let restored = world.send(Call::post(&format!("backups/{name}/restore")).admin()).await;
+    assert_eq!(restored.json["warnings"], serde_json::json!([]), "{}", restored.text);
+    let path = format!("restores/{}/rollback", restored.json["id"].as_str().unwrap());
+    world.clock.advance(Duration::from_secs(1));
+    let mut before_the_swap = world.database.faults().hold_next(DatabasePoint::Probe);
+    let fall_silent = async {
+        before_the_swap.reached().await;
+        for _ in 0..200 {
+            world
+                .database
+                .faults()
+                .fail_next(DatabasePoint::Probe, || DatabaseError::TimedOut { doing: "probing".to_owned() });
+        }
+        before_the_swap.release();
+    };
+    let (answer, ()) = tokio::join!(world.send(Call::post(&path).admin()), fall_silent);
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let warnings = answer.json["warnings"].to_string();
+    assert!(warnings.contains("has not answered a query since"), "{}", answer.text);
 }
 
 #[actix_web::test]

@@ -10,11 +10,7 @@ use recovery_core::{
 };
 use serde_json::json;
 
-use super::{
-    BackupService, ExclusiveLock,
-    catalogue::flawed,
-    restore::{role_warnings, silence_warning},
-};
+use super::{BackupService, ExclusiveLock, catalogue::flawed, restore::role_warnings};
 use crate::{
     BackupError, RestoreReport, VerifyReport,
     legacy::{Survey, survey},
@@ -98,7 +94,7 @@ impl BackupService {
         warnings.extend(role_warnings(&created_roles));
         warnings.extend(version_warning(&survey, &server));
         warnings.extend(directory_warnings(&survey));
-        warnings.extend(silence_warning(swapped.answers));
+        warnings.extend(swapped.warnings);
         Ok(RestoreReport {
             id: context.id(),
             filename: name.clone(),

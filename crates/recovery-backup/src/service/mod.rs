@@ -9,6 +9,7 @@ mod legacy;
 mod load;
 mod lock;
 mod reconcile;
+mod replaceable;
 mod restore;
 mod rollback;
 mod script;

@@ -24,6 +24,8 @@ impl BackupService {
         let manifest = self.manifest(name).await?;
         let tools = Tools::for_server(&self.settings, self.runner.as_ref(), server.version).await?;
         self.check_compatible(name, &manifest, &server, &tools).await?;
+        // Asked again at the swap, and then told.
+        self.check_replaceable().await?;
         let (work, manifest) = self.unpack(name, context).await?;
 
         let target = self.database.target()?;
@@ -56,10 +58,7 @@ impl BackupService {
             replaced_database: swapped.replaced.map(|replaced| replaced.replaced_database),
             tables: manifest.rows.tables.len() as u64,
             rows: manifest.rows.tables.values().sum(),
-            warnings: role_warnings(&created_roles)
-                .into_iter()
-                .chain(silence_warning(swapped.answers))
-                .collect(),
+            warnings: role_warnings(&created_roles).into_iter().chain(swapped.warnings).collect(),
             created_roles,
         })
     }
@@ -130,12 +129,6 @@ impl BackupService {
             hint: "Install the packages of these extensions on the database server.".to_owned(),
         })
     }
-}
-
-pub(super) fn silence_warning(answers: bool) -> Option<String> {
-    let words = "The restored database is in place, but has not answered a query since. Look at the server's log; a \
-                 rollback brings the one before back.";
-    (!answers).then(|| words.to_owned())
 }
 
 pub(super) fn role_warnings(created: &[String]) -> Vec<String> {

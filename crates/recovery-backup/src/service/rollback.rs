@@ -48,6 +48,7 @@ impl BackupService {
             restored_at: swapped.at,
             kept_until: swapped.replaced.as_ref().map(|replaced| replaced.kept_until),
             replaced_database: swapped.replaced.map(|replaced| replaced.replaced_database),
+            warnings: swapped.warnings,
         })
     }
 

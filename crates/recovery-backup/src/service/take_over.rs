@@ -16,6 +16,10 @@ use crate::{BackupError, ReplacedDatabase};
 /// How long the restored database may take to answer among all the clients that come back.
 const PROBE: Duration = Duration::from_secs(10);
 
+/// What is said of a database that is in place and does not answer.
+const SILENT: &str = "The database that is live now is in place, but has not answered a query since. Look at the \
+                      server's log; a rollback brings the one before back.";
+
 impl BackupService {
     /// Makes `incoming` the live database, and keeps the present one. `backup` is what `incoming` holds.
     pub(super) async fn take_over(
@@ -26,6 +30,7 @@ impl BackupService {
         context: &dyn OperationContext,
     ) -> Result<Swapped, BackupError> {
         let live = self.database.target()?.database.clone();
+        let mut warnings = self.check_replaceable().await?;
         let at = self.clock.now();
         let existing = self.database.databases().await?;
         let taken = |name: &DatabaseName| existing.iter().any(|entry| entry.name == *name);
@@ -69,7 +74,10 @@ impl BackupService {
         context.record("swapped", json!({})).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the journal does not say that the swap was done");
         });
-        Ok(Swapped { at, replaced, answers: self.answers(&live).await })
+        if !self.answers(&live).await {
+            warnings.push(SILENT.to_owned());
+        }
+        Ok(Swapped { at, replaced, warnings })
     }
 
     /// Forgets a swap that is over, unless it has left a database closed to sessions: then the next start opens it.
@@ -108,8 +116,8 @@ pub(super) struct Swapped {
     pub at: OffsetDateTime,
     /// The database that was live before, where there was one.
     pub replaced: Option<ReplacedDatabase>,
-    /// Whether the new live database has answered since.
-    pub answers: bool,
+    /// What the reader should know besides.
+    pub warnings: Vec<String>,
 }
 
 /// What an operation id stands for where the history of a replaced database is lost: the same id for the same name.

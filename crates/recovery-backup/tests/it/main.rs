@@ -20,6 +20,7 @@ mod legacy;
 mod legacy_hostile;
 mod locks;
 mod proof;
+mod replaceable;
 mod round_trip;
 mod uploads;
 mod versions;

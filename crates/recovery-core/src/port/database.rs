@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::LoadSession;
 use crate::database::{
     ConnectionTarget, DatabaseEntry, DatabaseName, DatabaseOverview, DatabaseProfile, RowCounts, ServerFacts,
-    SnapshotFacts,
+    SnapshotFacts, Ties,
 };
 
 /// PostgreSQL could not do what was asked of it.
@@ -65,6 +65,16 @@ pub enum DatabaseError {
         name: DatabaseName,
         /// How many sessions it has.
         sessions: u64,
+    },
+    /// Something that outlives every session holds the database where it is.
+    #[error("the database {name} has {what}")]
+    Tied {
+        /// The database.
+        name: DatabaseName,
+        /// What it is, and how much of it.
+        what: String,
+        /// How to get rid of it, as a sentence.
+        remedy: &'static str,
     },
     /// The server answered with another error.
     #[error("PostgreSQL refused while {doing}")]
@@ -129,6 +139,9 @@ pub trait DatabaseAdmin: Send + Sync {
     /// The versions of each extension that the server could install.
     async fn available_extensions(&self) -> Result<BTreeMap<String, BTreeSet<String>>, DatabaseError>;
 
+    /// What keeps a database from being renamed or dropped; nothing, where there is no such database.
+    async fn ties(&self, name: &DatabaseName) -> Result<Ties, DatabaseError>;
+
     /// Creates those of the roles that the server lacks, without the right to sign in, and returns their names.
     async fn create_missing_roles(&self, roles: &[String]) -> Result<Vec<String>, DatabaseError>;
 
@@ -162,7 +175,8 @@ pub trait DatabaseAdmin: Send + Sync {
 
     /// Swaps names in one transaction, so that at every moment a database of the live name exists: closes both to new
     /// sessions, ends the sessions they have, renames, and opens both again. After an error the names are as before
-    /// and the live database is open. Where no live database exists, `incoming` just takes its name.
+    /// and the live database is open; where a prepared transaction holds one of the two, nobody is disturbed and the
+    /// error is [`DatabaseError::Tied`]. Where no live database exists, `incoming` just takes its name.
     async fn swap(&self, swap: &Swap) -> Result<(), DatabaseError>;
 
     /// Lets sessions begin again in a database that an interrupted swap left closed.
@@ -171,7 +185,8 @@ pub trait DatabaseAdmin: Send + Sync {
     /// Connects to a database and runs a query.
     async fn probe(&self, name: &DatabaseName) -> Result<(), DatabaseError>;
 
-    /// Drops a database, ending its sessions; no error where it does not exist. Refuses the protected database.
+    /// Drops a database, ending its sessions; no error where it does not exist. Refuses the protected database. Where
+    /// something other than sessions holds it, the error is [`DatabaseError::Tied`].
     async fn drop_database(&self, name: &DatabaseName) -> Result<(), DatabaseError>;
 
     /// Ends the sessions that carry this `application_name`, and returns how many there were.

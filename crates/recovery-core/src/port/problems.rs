@@ -21,6 +21,7 @@ impl From<DatabaseError> for Problem {
                 .hint("Free disk space on the database server. A restore needs room for a second copy of the database."),
             DatabaseError::StillInUse { .. } => problem(ErrorCode::Busy)
                 .hint("Stop the programs that hold these sessions (see pg_stat_activity), then try again."),
+            DatabaseError::Tied { remedy, .. } => problem(ErrorCode::Conflict).hint(*remedy),
             DatabaseError::Refused { .. } => problem(ErrorCode::DatabaseRefused)
                 .hint("The log of the recovery service has PostgreSQL's own words."),
             DatabaseError::TimedOut { .. } => problem(ErrorCode::TimedOut)

@@ -8,7 +8,7 @@ use recovery_core::{
     crash_point,
     database::{
         ConnectionTarget, DatabaseEntry, DatabaseName, DatabaseProfile, PostgresVersion, RowCounts,
-        ServerFacts,
+        ServerFacts, Ties,
     },
     port::{DatabaseAdmin, DatabaseError, DatabaseLock, DatabaseSnapshot, LoadSession, LockError, Swap},
 };
@@ -23,7 +23,7 @@ use super::{
     session::{APPLICATION_NAME, Session},
     snapshot::Snapshot,
     swap::swap,
-    tables,
+    tables, ties,
 };
 
 /// The most connections that one call opens.
@@ -128,6 +128,10 @@ impl DatabaseAdmin for PostgresDatabase {
         Ok(extensions)
     }
 
+    async fn ties(&self, name: &DatabaseName) -> Result<Ties, DatabaseError> {
+        ties::read(&self.maintenance().await?, name).await
+    }
+
     async fn create_missing_roles(&self, roles: &[String]) -> Result<Vec<String>, DatabaseError> {
         roles::create_missing(&self.maintenance().await?, roles).await
     }
@@ -207,9 +211,12 @@ impl DatabaseAdmin for PostgresDatabase {
             .await
             .is_ok();
         crash_point("drop:closed");
-        let dropped = session
+        let mut dropped = session
             .batch_about(doing, name, &format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"))
             .await;
+        if let Err(error) = dropped {
+            dropped = Err(ties::explain_drop(&session, name, error).await);
+        }
         if dropped.is_err() && closed && session.is_ready() {
             session
                 .batch_about(doing, name, &format!("ALTER DATABASE {database} ALLOW_CONNECTIONS true"))

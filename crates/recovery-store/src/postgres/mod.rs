@@ -16,6 +16,7 @@ mod session;
 mod snapshot;
 mod swap;
 mod tables;
+mod ties;
 mod url;
 
 pub use url::{InvalidDatabaseUrl, parse_database_url};

@@ -13,7 +13,7 @@ use recovery_core::{
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
-use super::{error::refused, maintenance, quote::Ident, session::Session};
+use super::{error::refused, maintenance, quote::Ident, session::Session, ties};
 
 /// How long the sessions of both databases may take to end.
 const EMPTY_LIMIT: Duration = Duration::from_secs(10);
@@ -54,7 +54,10 @@ pub(super) async fn swap(
     }
     session.batch("preparing a swap", &format!("SET lock_timeout = '{LOCK_LIMIT}'")).await?;
     let databases = look(&session, swap).await?;
-    refuse_prepared_transactions(&session, &databases).await?;
+    // A prepared transaction holds its database like a session that cannot be ended.
+    for name in [&swap.live, &swap.incoming] {
+        ties::refuse_rename(&session, name).await?;
+    }
     let begun = Instant::now();
     let result = close_empty_rename(&session, swap, &databases).await;
     let Err(error) = result else {
@@ -89,25 +92,6 @@ async fn oid_of(session: &Session, name: &DatabaseName) -> Result<Option<u32>, D
     let sql = "SELECT oid FROM pg_catalog.pg_database WHERE datname = $1";
     let rows = session.query("looking for a database", sql, &[&name.as_str()]).await?;
     Ok(rows.first().map(|row| row.get(0)))
-}
-
-/// A prepared transaction holds its database like a session that cannot be ended.
-async fn refuse_prepared_transactions(session: &Session, databases: &Databases) -> Result<(), DatabaseError> {
-    let doing = "looking for prepared transactions";
-    let sql = "SELECT p.database::text, pg_catalog.count(*) FROM pg_catalog.pg_prepared_xacts p
-               JOIN pg_catalog.pg_database d ON d.datname = p.database WHERE d.oid = ANY ($1) GROUP BY 1";
-    match session.query(doing, sql, &[&databases.oids()]).await?.first() {
-        None => Ok(()),
-        Some(row) => {
-            let (name, count): (String, i64) = (row.get(0), row.get(1));
-            Err(refused(
-                "swapping databases",
-                format!(
-                    "{name} has {count} prepared transaction(s); commit or roll them back (see pg_prepared_xacts)"
-                ),
-            ))
-        }
-    }
 }
 
 async fn close_empty_rename(

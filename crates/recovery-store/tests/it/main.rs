@@ -19,6 +19,7 @@ mod state;
 mod storm;
 mod swap;
 mod tables;
+mod ties;
 mod versions;
 
 use std::time::{Duration, Instant};

@@ -2,7 +2,7 @@
 
 use recovery_core::port::{DatabaseAdmin, DatabaseError};
 
-use crate::{connect, name, server_with_nova};
+use crate::{connect, name, server_with_nova, until};
 
 /// Tables of every kind, in schemas and under names that need quotes.
 const EVERY_KIND: &str = r#"
@@ -253,4 +253,38 @@ async fn a_role_without_rights_is_told_so() {
     refused(database.create_missing_roles(&["another".to_owned()]).await.map(drop));
     let facts = database.server().await.unwrap();
     assert!(!facts.superuser && !facts.may_create_databases && !facts.may_create_roles);
+}
+
+/// The locks that keep tables from being emptied under the dump go with the session that holds them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_whose_session_ends_while_rows_are_counted_counts_nothing() {
+    let (server, database) = server_with_nova();
+    server.psql("nova", "CREATE TABLE t AS SELECT 1 AS a");
+    let snapshot = database.snapshot().await.unwrap();
+    let waiting = async |many: &str| {
+        let sql = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 't'::regclass";
+        until("they wait for the table", async || server.psql("nova", sql) == many).await;
+    };
+    let other = connect(&server, "nova").await.unwrap();
+    let (counted, ()) = tokio::join!(
+        async {
+            // Behind the other, which waits for the snapshot's own lock.
+            waiting("1").await;
+            snapshot.row_counts().await
+        },
+        async {
+            let end_holder = async {
+                waiting("2").await;
+                server.psql(
+                    "nova",
+                    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE granted AND relation = 't'::regclass
+                     AND mode = 'AccessShareLock'",
+                );
+            };
+            let (locked, ()) = tokio::join!(other.batch_execute("BEGIN; LOCK TABLE t"), end_holder);
+            locked.unwrap();
+            other.batch_execute("ROLLBACK").await.unwrap();
+        }
+    );
+    assert!(matches!(counted, Err(DatabaseError::Unavailable { .. })), "{counted:?}");
 }

@@ -103,6 +103,7 @@ pub async fn database_unconfigured(admin: &dyn DatabaseAdmin, protected: &dyn Pr
         admin.snapshot().await.map(drop),
         admin.profile(&any).await.map(drop),
         admin.available_extensions().await.map(drop),
+        admin.ties(&any).await.map(drop),
         admin.drop_database(&any).await,
         protected.ping().await,
         protected.overview().await.map(drop),

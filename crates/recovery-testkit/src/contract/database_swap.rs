@@ -1,7 +1,7 @@
 //! What `DatabaseAdmin` promises of swapping and dropping databases.
 
 use recovery_core::{
-    database::DatabaseName,
+    database::{DatabaseName, Ties},
     port::{DatabaseAdmin, DatabaseError, Swap},
 };
 
@@ -134,6 +134,9 @@ async fn dropping(fixture: &dyn DatabaseFixture) {
     admin.drop_database(&live).await.expect_err("the protected database is never dropped");
     check_open(admin, &live).await;
 
+    for name in [&live, &new_name("missing")] {
+        assert_eq!(admin.ties(name).await.unwrap(), Ties::default(), "nothing holds {name}");
+    }
     let name = filled(fixture, "dropped", 1).await;
     let session = fixture.connect(&name, "contract").await;
     admin.drop_database(&name).await.expect("its sessions are ended");

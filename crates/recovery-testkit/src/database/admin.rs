@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use recovery_core::{
     database::{
         ConnectionTarget, DatabaseEntry, DatabaseName, DatabaseOverview, DatabaseProfile, RowCounts,
-        ServerFacts, SnapshotFacts,
+        ServerFacts, SnapshotFacts, Ties,
     },
     port::{
         DatabaseAdmin, DatabaseError, DatabaseLock, DatabaseSnapshot, LoadSession, LockError,
@@ -106,6 +106,11 @@ impl DatabaseAdmin for FakeDatabase {
     async fn available_extensions(&self) -> Result<BTreeMap<String, BTreeSet<String>>, DatabaseError> {
         self.begin(DatabasePoint::AvailableExtensions, "listing extensions").await?;
         Ok(self.locked().available_extensions.clone())
+    }
+
+    async fn ties(&self, name: &DatabaseName) -> Result<Ties, DatabaseError> {
+        self.begin(DatabasePoint::Ties, "looking for what holds a database").await?;
+        Ok(self.locked().databases.get(name).map(|entry| entry.ties.clone()).unwrap_or_default())
     }
 
     async fn create_missing_roles(&self, roles: &[String]) -> Result<Vec<String>, DatabaseError> {

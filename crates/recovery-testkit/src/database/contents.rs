@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use recovery_core::database::{DatabaseProfile, LocaleProvider, RowCounts};
+use recovery_core::database::{DatabaseProfile, LocaleProvider, RowCounts, Ties};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -54,6 +54,8 @@ pub struct FakeEntry {
     pub accepts_sessions: bool,
     /// Whether the planner has statistics of it.
     pub analyzed: bool,
+    /// What holds it where it is; its slots are all in use.
+    pub ties: Ties,
 }
 
 impl FakeEntry {
@@ -74,6 +76,7 @@ impl FakeEntry {
             settings: Vec::new(),
             privileges: None,
         };
-        Self { profile, contents: FakeContents::default(), accepts_sessions: true, analyzed: false }
+        let (contents, ties) = (FakeContents::default(), Ties::default());
+        Self { profile, contents, accepts_sessions: true, analyzed: false, ties }
     }
 }

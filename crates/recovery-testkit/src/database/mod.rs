@@ -42,6 +42,8 @@ pub enum DatabasePoint {
     Profile,
     /// `available_extensions`.
     AvailableExtensions,
+    /// `ties`.
+    Ties,
     /// `create_missing_roles`.
     CreateMissingRoles,
     /// `create_database`.

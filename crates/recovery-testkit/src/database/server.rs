@@ -253,6 +253,12 @@ impl Server {
             return Err(not_allowed("swapping databases"));
         }
         self.get(&swap.incoming)?;
+        for name in [&swap.live, &swap.incoming] {
+            let ties = self.databases.get(name).map(|entry| &entry.ties);
+            if let Some(error) = ties.and_then(|ties| ties.against_rename(name)) {
+                return Err(error);
+            }
+        }
         if self.databases.contains_key(&swap.live) && self.databases.contains_key(&swap.retired) {
             let why = format!("database \"{}\" already exists", swap.retired);
             return Err(refused("swapping databases", why));
@@ -293,8 +299,9 @@ impl Server {
     }
 
     pub(crate) fn drop_database(&mut self, name: &DatabaseName) -> Result<(), DatabaseError> {
-        if !self.databases.contains_key(name) {
-            return Ok(());
+        let Some(entry) = self.databases.get(name) else { return Ok(()) };
+        if let Some(error) = entry.ties.against_drop(name) {
+            return Err(error);
         }
         if !self.facts.may_create_databases {
             return Err(not_allowed("dropping a database"));
