@@ -75,6 +75,8 @@ impl BackupService {
         name: &BackupName,
         context: &dyn OperationContext,
     ) -> Result<RestoreReport, BackupError> {
+        // Asked again at the swap, and then told.
+        self.check_replaceable().await?;
         let Prepared { server, survey, profile, scratch, created_roles } =
             self.prepare_legacy(name, "loading", context).await?;
         let loaded = self.load_legacy(name, &profile, &scratch, context).await;
