@@ -50,6 +50,24 @@ async fn make_list_inspect_check_restore_roll_back_delete() {
 }
 
 #[actix_web::test]
+async fn a_restore_that_is_cancelled_at_the_last_moment_does_not_swap() {
+    let world = World::new();
+    let name = world.backup().await;
+    world.database.set_rows("public.notes", 7);
+    let mut last_moment = world.database.faults().hold_next(DatabasePoint::Probe);
+    let path = format!("backups/{name}/restore");
+    let begun = world.send(Call::post(&path).admin().header("prefer", "respond-async")).await;
+    assert_eq!(begun.status, 202, "{}", begun.text);
+    last_moment.reached().await;
+    let cancel = format!("operations/{}/cancel", begun.json["id"].as_str().unwrap());
+    assert!(world.send(Call::post(&cancel).admin()).await.status < 300);
+    last_moment.release();
+    assert_eq!(world.ended(&begun.json["id"]).await.state, OperationState::Cancelled);
+    assert_eq!(world.database.rows()["public.notes"], 7);
+    assert_eq!(world.database.database_names(), ["nova", "postgres"]);
+}
+
+#[actix_web::test]
 async fn a_rollback_whose_database_does_not_answer_afterwards_says_so() {
     let world = World::new();
     let name = world.backup().await;

@@ -203,6 +203,10 @@ async fn an_archive_that_claims_absurd_sizes_does_not_stop_backups() {
         &format!("\"database_size_bytes\": {database_size}"),
         "\"database_size_bytes\": 1",
     );
+    fix_checksum(&mut bytes);
     fs::write(fixture.path(&name), bytes).unwrap();
+    // Only of a backup that was found good is the size of the next one guessed.
+    let report = fixture.backups.verify(&name, VerifyLevel::Hashes, &Unwatched::new()).await.unwrap();
+    assert_eq!(report.verification, Verification::Verified, "{report:?}");
     assert!(fixture.create().await.size_bytes > 0);
 }

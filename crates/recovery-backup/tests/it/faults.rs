@@ -67,6 +67,18 @@ async fn a_client_older_than_the_server_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_not_checked_with_programs_older_than_it() {
+    let fixture = Fixture::small();
+    let name = fixture.create().await.filename;
+    let programs = tempfile::tempdir().unwrap();
+    script(programs.path(), "pg_restore", &version("pg_restore", "9.6.24"));
+    let backups = fixture.another(|settings| settings.tool_directories = vec![programs.path().to_owned()]);
+    let problem = problem(backups.verify(&name, Default::default(), &Unwatched::new()).await);
+    assert_eq!(problem.code, ErrorCode::ToolUnavailable, "{problem:?}");
+    assert!(problem.detail.contains("found 9.6"), "{problem:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dump_that_fails_is_no_backup_and_says_why() {
     let major = "pg_dump (PostgreSQL) $(ls /usr/lib/postgresql | sort -n | tail -1).0";
     let dump = format!(

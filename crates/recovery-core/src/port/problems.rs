@@ -69,3 +69,24 @@ impl From<Cancelled> for Problem {
         Self::from_words(ErrorCode::Cancelled, error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn a_state_directory_that_is_full_is_told_from_one_that_cannot_be_used() {
+        for (kind, code) in [
+            (ErrorKind::StorageFull, ErrorCode::InsufficientStorage),
+            (ErrorKind::QuotaExceeded, ErrorCode::InsufficientStorage),
+            (ErrorKind::PermissionDenied, ErrorCode::StorageUnavailable),
+        ] {
+            let error = StateError::Write { what: "the journal".to_owned(), source: Error::from(kind) };
+            let problem = Problem::from(error);
+            assert_eq!(problem.code, code, "{problem:?}");
+            assert!(problem.hint.is_some());
+        }
+    }
+}
