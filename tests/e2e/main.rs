@@ -17,6 +17,7 @@ mod crash_points;
 mod crash_transfers;
 mod faults;
 mod instances;
+mod kept;
 mod lifecycle;
 mod outages;
 mod service;

@@ -111,6 +111,8 @@ impl World {
             .env("REDIS_URL", self.redis.url(7))
             .env("ADMIN_SECRET", SECRET)
             .env("BACKUP_DIR", self.backups())
+            // Only what a test asks for is to happen.
+            .env("CHECKPOINT_INTERVAL_HOURS", "0")
             .env("DRILL_INTERVAL_DAYS", "0")
             .envs(self.variables.iter().map(|(name, value)| (name, value)));
         command

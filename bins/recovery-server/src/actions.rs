@@ -1,19 +1,22 @@
 //! What can be asked of the service that takes long: each takes the lock that it needs, so that a refusal comes at
 //! once, and then runs as an operation.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use recovery_backup::{BackupError, BackupService};
 use recovery_core::{
-    Actor, BackupKind, BackupName, ErrorCode, Operation, OperationId, OperationKind, Problem, VerifyLevel,
-    port::OperationContext,
+    Actor, BackupInfo, BackupKind, BackupName, ErrorCode, Operation, OperationId, OperationKind, Problem,
+    VerifyLevel, port::OperationContext,
 };
 use serde_json::Value;
 use tokio::io::AsyncRead;
 
 use crate::{
     app::App,
-    operations::{Failure, NewOperation, Operations},
+    operations::{Failure, NewOperation, Operations, chain},
     view,
 };
 
@@ -33,11 +36,31 @@ impl App {
     /// # Errors
     /// Where it cannot be begun, for example because another operation is in the way.
     pub async fn start_backup(&self, actor: Actor, kind: BackupKind) -> Result<Operation, Failure> {
+        let tally = Arc::clone(&self.removed);
         self.start_exclusive(OperationKind::Backup, actor, None, move |work| async move {
             let info = work.backups.create(&work.lock, kind, work.context.as_ref()).await?;
-            to_value(view::Backup::from(info))
+            let retained = work.backups.retain(&work.lock, &info.filename, work.context.as_ref()).await;
+            let removed = match retained {
+                Ok(report) => report.removed,
+                // The backup is made; what has had its time goes after the next one.
+                Err(error) => {
+                    tracing::warn!("no old backup is removed: {}", chain(&error));
+                    Vec::new()
+                }
+            };
+            tally.fetch_add(removed.len() as u64, Relaxed);
+            to_value(view::Made::new(info, removed))
         })
         .await
+    }
+
+    /// Pins a backup, so that it stays until it is unpinned, or unpins it.
+    ///
+    /// # Errors
+    /// There is no such backup, or it cannot be written down.
+    pub async fn set_pinned(&self, name: BackupName, pinned: bool) -> Result<BackupInfo, Failure> {
+        let backups = Arc::clone(&self.backups);
+        self.begun(async move { Ok(backups.set_pinned(&name, pinned).await?) }).await
     }
 
     /// Replaces the database by the contents of a backup.
@@ -138,9 +161,11 @@ impl App {
     /// Deletes a backup.
     ///
     /// # Errors
-    /// Where it cannot be begun: there is no such backup, or another operation is in the way.
+    /// Where it cannot be begun: there is no such backup, it is pinned, or another operation is in the way.
     pub async fn start_delete(&self, actor: Actor, name: BackupName) -> Result<Operation, Failure> {
-        self.find(&name).await?;
+        if self.find(&name).await?.pinned {
+            return Err(BackupError::Pinned { name }.into());
+        }
         let (operations, backups) = (self.operations.clone(), Arc::clone(&self.backups));
         let new = new_operation(OperationKind::DeleteBackup, actor, Some(name.to_string()));
         let started = async move {
@@ -213,9 +238,9 @@ impl App {
     }
 
     /// Fails where there is no such backup, before anything is locked.
-    async fn find(&self, name: &BackupName) -> Result<(), Failure> {
+    async fn find(&self, name: &BackupName) -> Result<BackupInfo, Failure> {
         let (backups, name) = (Arc::clone(&self.backups), name.clone());
-        self.begun(async move { Ok(backups.find(&name).await.map(drop)?) }).await
+        self.begun(async move { Ok(backups.find(&name).await?) }).await
     }
 
     /// Starts what needs the lock of the directory and of the database.

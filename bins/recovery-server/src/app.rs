@@ -4,14 +4,17 @@
 //! name. Neither waits for a connection: what is needed is connected when it is used, and asked after in the
 //! background once [`App::start`] was called.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use recovery_backup::{BackupError, BackupService, BackupSettings};
 use recovery_core::{
     Actor, OperationId, OperationKind, crash_point,
     port::{
         AuditLog, Clock, CommandRunner, DatabaseAdmin, DatabaseError, DocumentStore, Journal, KeyValue,
-        ProtectedDatabase,
+        Notifier, ProtectedDatabase,
     },
 };
 use secrecy::SecretString;
@@ -20,11 +23,13 @@ use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    alerts::Alerts,
     auth::{AccessSettings, Auth},
     dependencies::{self, Dependencies},
     drills, housekeeping,
     http::Strangers,
     operations::{EventHub, Operations, chain},
+    schedule::{self, Checkpoints, Job, Schedule},
 };
 
 /// Everything outside that the service reaches.
@@ -44,6 +49,8 @@ pub struct Ports {
     pub audit: Arc<dyn AuditLog>,
     /// What is known of backups and of replaced databases.
     pub documents: Arc<dyn DocumentStore>,
+    /// Who is told when what the service does by itself fails; `None` where nobody is.
+    pub notifier: Option<Arc<dyn Notifier>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -63,6 +70,10 @@ pub struct AppSettings {
     pub metrics_open: bool,
     /// How long after a good drill the next one takes place by itself; `None` for never.
     pub drill_interval: Option<Duration>,
+    /// How long after the newest checkpoint the next one is made; `None` where none is made by itself.
+    pub checkpoint_interval: Option<Duration>,
+    /// What this machine is called in notices.
+    pub machine: String,
 }
 
 /// The service.
@@ -84,6 +95,15 @@ pub struct App {
     pub(crate) strangers: Strangers,
     /// One permit for each client that may watch the events.
     pub(crate) watchers: Arc<Semaphore>,
+    pub(crate) alerts: Alerts,
+    pub(crate) schedule: Schedule,
+    pub(crate) checkpoint_interval: Option<Duration>,
+    /// How many backups had had their time and were removed since the service began.
+    pub(crate) removed: Arc<AtomicU64>,
+    /// What is done again and again.
+    jobs: Vec<Arc<dyn Job>>,
+    /// Set once it was tried to clear up after earlier runs.
+    looked_for_leftovers: CancellationToken,
     runtime: Handle,
 }
 
@@ -98,12 +118,22 @@ impl App {
     /// the operations: it must outlive them.
     #[must_use]
     pub fn assemble(settings: AppSettings, ports: Ports) -> Arc<Self> {
-        let Ports { admin, database, runner, key_value, journal, audit, documents, clock } = ports;
+        let Ports { admin, database, runner, key_value, journal, audit, documents, notifier, clock } = ports;
         let runtime = Handle::current();
         let started_at = clock.now();
         let events = EventHub::new(started_at);
         let database_name = admin.target().ok().map(|target| target.database.to_string());
+        let place = match &database_name {
+            Some(name) => format!("{name} on {}", settings.machine),
+            None => settings.machine,
+        };
         Arc::new(Self {
+            alerts: Alerts::new(notifier, Arc::clone(&documents), Arc::clone(&clock), place),
+            schedule: Schedule::new(Arc::clone(&documents)),
+            checkpoint_interval: settings.checkpoint_interval,
+            removed: Arc::default(),
+            jobs: vec![Arc::new(Checkpoints { interval: settings.checkpoint_interval })],
+            looked_for_leftovers: CancellationToken::new(),
             backups: Arc::new(BackupService::new(
                 settings.backup,
                 admin,
@@ -149,7 +179,8 @@ impl App {
     }
 
     /// Reads what earlier runs left, and begins what goes on in the background: asking after the dependencies,
-    /// clearing up after operations that were cut off, dropping replaced databases whose time is over.
+    /// clearing up after operations that were cut off, dropping replaced databases whose time is over, and what is
+    /// done on schedule.
     pub async fn start(self: &Arc<Self>) {
         // Another process may be at work in the same directory.
         let elsewhere = self.backups.holder().await;
@@ -172,6 +203,16 @@ impl App {
             app.clear_up_once_possible().await;
             housekeeping::run(&app).await;
         });
+        let app = Arc::clone(self);
+        self.in_background(async move { app.alerts.run().await });
+        // Without a database there is nothing to do by itself.
+        for job in self.jobs.iter().filter(|_| self.database_name.is_some()) {
+            let (app, job) = (Arc::clone(self), Arc::clone(job));
+            self.in_background(async move {
+                app.looked_for_leftovers.cancelled().await;
+                schedule::run(&app, job.as_ref()).await;
+            });
+        }
     }
 
     /// Stops everything that runs, within the limit.
@@ -218,7 +259,9 @@ impl App {
         const LONGEST_PAUSE: Duration = Duration::from_secs(60);
         let mut pause = Duration::from_secs(1);
         loop {
-            match self.clear_up().await {
+            let cleared = self.clear_up().await;
+            self.looked_for_leftovers.cancel();
+            match cleared {
                 Ok(done) => {
                     done.iter().for_each(|done| tracing::warn!("cleared up: {done}"));
                     return;

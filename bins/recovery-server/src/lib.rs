@@ -5,6 +5,7 @@
 //! answers. What a backup is, and how PostgreSQL is spoken to, is the business of the crates below.
 
 mod actions;
+pub mod alerts;
 pub mod app;
 pub mod auth;
 pub mod cli;
@@ -17,6 +18,7 @@ pub mod http;
 pub mod logging;
 pub mod operations;
 mod overview;
+mod schedule;
 pub mod settings;
 pub mod view;
 mod wiring;

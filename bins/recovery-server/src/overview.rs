@@ -4,13 +4,18 @@
 use std::{sync::Arc, time::Duration};
 
 use recovery_backup::BackupError;
-use recovery_core::{DrillHistory, ErrorCode, Problem, database::DatabaseOverview};
+use recovery_core::{BackupInfo, DrillHistory, ErrorCode, Problem, database::DatabaseOverview};
+use time::OffsetDateTime;
 
 use crate::{
     app::App,
     dependencies::silent,
     operations::Failure,
-    view::{self, BackupStatus, DatabaseStatus, DependencyStatus, DrillStatus, Status},
+    schedule::{Checkpoints, good_checkpoints},
+    view::{
+        self, BackupStatus, CheckpointStatus, DatabaseStatus, DependencyStatus, DrillStatus, LastError,
+        Status,
+    },
 };
 
 /// How long each part is waited for.
@@ -22,12 +27,14 @@ impl App {
     /// The overview.
     pub async fn status(&self) -> Status {
         let (database, backups, drill) =
-            tokio::join!(self.database_status(), self.backup_status(), self.drill_status());
+            tokio::join!(self.database_status(), self.list_backups(), self.drill_status());
+        let checkpoints = self.checkpoint_status(backups.as_deref().unwrap_or_default()).await;
         let known = self.dependencies.known();
         Status {
             services: view::Services::default(),
             database,
-            backups,
+            backups: backup_status(backups),
+            checkpoints,
             drill,
             dependencies: vec![
                 DependencyStatus::new("postgres", known.database),
@@ -97,18 +104,24 @@ impl App {
             .unwrap_or_else(|| Err(silent("PostgreSQL")))
     }
 
-    async fn backup_status(&self) -> BackupStatus {
-        match self.list_backups().await {
-            Ok(backups) => BackupStatus {
-                count: backups.len(),
-                total_size_bytes: backups.iter().map(|backup| backup.size_bytes).sum(),
-                latest: backups.into_iter().next().map(view::Backup::from),
-                error: None,
-                hint: None,
-            },
-            Err(problem) => {
-                BackupStatus { error: Some(problem.detail), hint: problem.hint, ..BackupStatus::default() }
-            }
+    /// How the backups stand that the service makes by itself.
+    async fn checkpoint_status(&self, backups: &[BackupInfo]) -> CheckpointStatus {
+        let interval = self.checkpoint_interval.filter(|_| self.database_name.is_some());
+        let times: Vec<OffsetDateTime> = good_checkpoints(backups, self.database_name.as_deref())
+            .map(|checkpoint| checkpoint.created_at)
+            .collect();
+        let Some(interval) = interval else {
+            let last = times.into_iter().max().map(view::timestamp);
+            return CheckpointStatus { last, ..CheckpointStatus::default() };
+        };
+        let name = Checkpoints::SUBJECT.name;
+        let standing = self.schedule.standing(name, interval, &times, self.clock.now()).await;
+        CheckpointStatus {
+            enabled: true,
+            interval_seconds: Some(interval.as_secs_f64()),
+            last: standing.last.map(view::timestamp),
+            next_due: Some(view::timestamp(standing.next_due)),
+            last_error: LastError::of(&standing),
         }
     }
 
@@ -133,7 +146,7 @@ impl App {
     }
 
     /// Every backup, newest first, unless the directory hangs.
-    pub(crate) async fn list_backups(&self) -> Result<Vec<recovery_core::BackupInfo>, Problem> {
+    pub(crate) async fn list_backups(&self) -> Result<Vec<BackupInfo>, Problem> {
         let backups = Arc::clone(&self.backups);
         let list = self.on_runtime(async move { backups.list().await });
         let listed: Option<Result<_, BackupError>> =
@@ -145,6 +158,21 @@ impl App {
                 "The backup directory did not answer in time.",
             )
             .hint("Check the disk or network share that BACKUP_DIR lies on.")),
+        }
+    }
+}
+
+fn backup_status(backups: Result<Vec<BackupInfo>, Problem>) -> BackupStatus {
+    match backups {
+        Ok(backups) => BackupStatus {
+            count: backups.len(),
+            total_size_bytes: backups.iter().map(|backup| backup.size_bytes).sum(),
+            latest: backups.into_iter().next().map(view::Backup::from),
+            error: None,
+            hint: None,
+        },
+        Err(problem) => {
+            BackupStatus { error: Some(problem.detail), hint: problem.hint, ..BackupStatus::default() }
         }
     }
 }

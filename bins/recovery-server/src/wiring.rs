@@ -5,7 +5,7 @@ use std::sync::Arc;
 use recovery_backup::BackupSettings;
 use recovery_core::{
     ErrorCode, OperationId, Problem,
-    port::{StateError, SystemClock},
+    port::{Notifier, StateError, SystemClock},
 };
 use recovery_process::ProcessRunner;
 use recovery_store::{InvalidRedisUrl, PostgresDatabase, RedisStore, StateDirectory};
@@ -126,6 +126,7 @@ impl App {
             journal: state.clone(),
             audit: state.clone(),
             documents: state,
+            notifier: settings.notify.clone().map(|webhook| Arc::new(webhook) as Arc<dyn Notifier>),
             clock: Arc::new(SystemClock),
         };
         let mut allowed_hosts = settings.allowed_hosts.clone();
@@ -137,6 +138,7 @@ impl App {
                 compression: settings.backup_compression,
                 tool_directories: settings.tool_directories.clone(),
                 keep_replaced: settings.keep_replaced,
+                retention: settings.retention,
                 ..BackupSettings::new(&settings.backup_dir)
             },
             admin_secret,
@@ -149,6 +151,8 @@ impl App {
             sync_wait: settings.sync_wait,
             metrics_open: settings.metrics_open,
             drill_interval: settings.drill_interval,
+            checkpoint_interval: settings.checkpoint_interval,
+            machine: own_name().unwrap_or_else(|| "this machine".to_owned()),
         };
         Ok(Self::assemble(settings, ports))
     }

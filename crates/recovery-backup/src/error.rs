@@ -32,6 +32,18 @@ pub enum BackupError {
         /// Its name.
         name: BackupName,
     },
+    /// The backup is pinned.
+    #[error("the backup {name} is pinned")]
+    Pinned {
+        /// Its name.
+        name: BackupName,
+    },
+    /// Somebody reads the backup.
+    #[error("the backup {name} is being read")]
+    BeingRead {
+        /// Its name.
+        name: BackupName,
+    },
     /// There is no such replaced database.
     #[error("there is no replaced database of the restore {id}")]
     NoSuchRestore {
@@ -180,6 +192,13 @@ impl From<BackupError> for Problem {
             BackupError::DirectoryBusy => problem(ErrorCode::Busy, "Wait until it is done."),
             BackupError::NotFound { .. } => {
                 problem(ErrorCode::NotFound, "List the backups to see which there are.")
+            }
+            BackupError::Pinned { .. } => problem(
+                ErrorCode::Conflict,
+                "Nothing was changed. Unpin it first (POST …/unpin, or `nova-recovery unpin`) if it may go.",
+            ),
+            BackupError::BeingRead { .. } => {
+                problem(ErrorCode::Busy, "Wait until the download, check or restore is done.")
             }
             BackupError::NoSuchRestore { .. } => {
                 problem(ErrorCode::NotFound, "List the restores to see which can be rolled back.")

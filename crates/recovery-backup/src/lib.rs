@@ -13,6 +13,7 @@ mod legacy;
 mod manifest;
 mod records;
 mod report;
+mod retention;
 mod service;
 mod settings;
 mod space;
@@ -21,6 +22,7 @@ mod work;
 
 pub use error::BackupError;
 pub use manifest::{Manifest, Member};
-pub use report::{ReplacedDatabase, RestoreReport, RollbackReport, VerifyReport};
+pub use report::{ReplacedDatabase, RestoreReport, RetentionReport, RollbackReport, VerifyReport};
+pub use retention::{Removal, RemovalReason, RetentionPolicy, to_remove};
 pub use service::{BackupFile, BackupService, DirectoryLock, ExclusiveLock, Reconciled};
 pub use settings::{BackupSettings, Compression};

@@ -22,6 +22,7 @@ use crate::{BackupError, ReplacedDatabase, directory::open_lock_file, work::bloc
 const VERIFICATIONS: &str = "verifications.json";
 const DRILLS: &str = "drills.json";
 const REPLACED: &str = "replaced.json";
+const PINS: &str = "pins.json";
 const PENDING_SWAP: &str = "swap.json";
 
 /// What the last check of a backup found, and of which file: another file of the same name was never checked.
@@ -113,6 +114,30 @@ pub(crate) struct PendingSwap {
     pub retired: DatabaseName,
 }
 
+/// Somebody wants a backup to be kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pin {
+    /// Since when.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// The directory in which the backup was then: in another one, such as the place where a disk is not mounted, that
+    /// its file is missing says nothing.
+    pub directory: DirectoryStamp,
+}
+
+/// Tells whether a directory is still the one that it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DirectoryStamp {
+    device: u64,
+    inode: u64,
+}
+
+impl From<&std::fs::Metadata> for DirectoryStamp {
+    fn from(data: &std::fs::Metadata) -> Self {
+        Self { device: data.dev(), inode: data.ino() }
+    }
+}
+
 /// The documents, each changed by one writer at a time.
 pub(crate) struct Records {
     documents: Arc<dyn DocumentStore>,
@@ -122,6 +147,25 @@ pub(crate) struct Records {
 }
 
 pub(crate) type Checks = BTreeMap<String, CheckRecord>;
+pub(crate) type Pins = BTreeMap<String, Pin>;
+
+/// Held while pins are looked at and acted upon: nobody pins or unpins meanwhile. `None` where nothing can be written.
+pub(crate) struct PinsHeld {
+    pins: Pins,
+    _guard: Option<File>,
+}
+
+impl PinsHeld {
+    /// Whether this backup is pinned.
+    pub(crate) fn has(&self, name: &BackupName) -> bool {
+        self.pins.contains_key(name.as_str())
+    }
+
+    /// All of them.
+    pub(crate) fn pins(&self) -> &Pins {
+        &self.pins
+    }
+}
 
 impl Records {
     pub(crate) fn new(documents: Arc<dyn DocumentStore>, lock_file: PathBuf) -> Self {
@@ -179,6 +223,22 @@ impl Records {
         self.write(DRILLS, &drills).await
     }
 
+    /// The pinned backups; some may be gone. What cannot be read is an error: nothing may go that might be pinned.
+    pub(crate) async fn pins(&self) -> Result<Pins, BackupError> {
+        Ok(self.read(PINS).await?)
+    }
+
+    /// The pinned backups, which stay as they are until the returned value is dropped.
+    pub(crate) async fn hold_pins(&self) -> Result<PinsHeld, BackupError> {
+        let guard = self.guard().await?;
+        Ok(PinsHeld { pins: self.read(PINS).await?, _guard: guard })
+    }
+
+    /// Writes other pins in the place of those that are held.
+    pub(crate) async fn change_pins(&self, held: PinsHeld, pins: &Pins) -> Result<(), BackupError> {
+        if held.pins == *pins { Ok(()) } else { self.write(PINS, pins).await }
+    }
+
     /// The databases that were replaced; some may be gone. What cannot be read is empty: the databases themselves
     /// still tell that they are there.
     pub(crate) async fn replaced(&self) -> Vec<ReplacedDatabase> {
@@ -219,10 +279,12 @@ impl Records {
         }
     }
 
-    /// Forgets the check of a backup that is deleted.
-    pub(crate) async fn forget(&self, name: &BackupName) -> Result<(), BackupError> {
+    /// Forgets the checks of backups that are deleted.
+    pub(crate) async fn forget(&self, names: &[BackupName]) -> Result<(), BackupError> {
         self.update_checks(|checks| {
-            checks.remove(name.as_str());
+            for name in names {
+                checks.remove(name.as_str());
+            }
         })
         .await
     }

@@ -4,6 +4,8 @@ use recovery_core::{BackupName, Drill, OperationId, Verification, VerifyLevel, d
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use crate::Removal;
+
 /// What a verification found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct VerifyReport {
@@ -23,6 +25,15 @@ pub struct VerifyReport {
     pub drill: Option<Drill>,
     /// What else there is to know about the check, for example what it could not prove.
     pub notes: Vec<String>,
+}
+
+/// What became of the backups that had had their time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RetentionReport {
+    /// Those that are gone.
+    pub removed: Vec<Removal>,
+    /// Those that stay for now, because somebody reads them or they cannot be deleted.
+    pub spared: Vec<Removal>,
 }
 
 /// What a restore did.

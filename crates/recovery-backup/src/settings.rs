@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
+use crate::RetentionPolicy;
+
 /// Where backups lie and how they are made.
 #[derive(Clone, Debug)]
 pub struct BackupSettings {
@@ -17,6 +19,8 @@ pub struct BackupSettings {
     pub tool_directories: Vec<PathBuf>,
     /// How long a database that a restore replaced is kept.
     pub keep_replaced: Duration,
+    /// Which backups are kept.
+    pub retention: RetentionPolicy,
 }
 
 impl BackupSettings {
@@ -31,6 +35,7 @@ impl BackupSettings {
             compression: Compression::Auto,
             tool_directories: Self::default_tool_directories(),
             keep_replaced: Duration::from_secs(72 * 3600),
+            retention: RetentionPolicy::default(),
         }
     }
 

@@ -252,6 +252,9 @@ pub struct BackupInfo {
     /// Whether it came from elsewhere by an upload, as far as that is known.
     #[serde(default)]
     pub uploaded: bool,
+    /// Whether it is kept until somebody says otherwise.
+    #[serde(default)]
+    pub pinned: bool,
 }
 
 #[cfg(test)]

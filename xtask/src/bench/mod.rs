@@ -121,6 +121,8 @@ impl Bench {
             ("REDIS_URL", format!("redis://127.0.0.1:{dead}/7")),
             ("ADMIN_SECRET", ADMIN_SECRET.to_owned()),
             ("BACKUP_DIR", directory.join("backups").to_string_lossy().into_owned()),
+            // Nothing but what is measured.
+            ("CHECKPOINT_INTERVAL_HOURS", "0".to_owned()),
         ];
         let mut times = Vec::new();
         for _ in 0..self.runs.max(5) {
@@ -149,6 +151,7 @@ impl Bench {
             ("ADMIN_SECRET", ADMIN_SECRET.to_owned()),
             ("BACKUP_DIR", self.backups().to_string_lossy().into_owned()),
             ("DRILL_INTERVAL_DAYS", "0".to_owned()),
+            ("CHECKPOINT_INTERVAL_HOURS", "0".to_owned()),
         ]
     }
 

@@ -75,6 +75,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         ("REDIS_URL", redis.url()),
         ("ADMIN_SECRET", secret),
         ("BACKUP_DIR", backups.to_string_lossy().into_owned()),
+        // The first thing that somebody tries must not find a checkpoint in its way.
+        ("CHECKPOINT_INTERVAL_HOURS", "0".to_owned()),
     ];
     files.write_environment(&settings, &binary)?;
     let log = files.path("service.log");

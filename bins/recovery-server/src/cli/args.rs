@@ -87,6 +87,16 @@ pub enum Command {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Keeps a backup until it is unpinned, whatever its age
+    Pin {
+        /// The backup: its name, or its path in the backup directory
+        file: PathBuf,
+    },
+    /// Lets a pinned backup go when its time is over
+    Unpin {
+        /// The backup: its name, or its path in the backup directory
+        file: PathBuf,
+    },
     /// Deletes a backup
     Delete {
         /// The backup: its name, or its path in the backup directory
@@ -173,6 +183,8 @@ mod tests {
         check("verify x.tar --level restore", "Verify { file: \"x.tar\", level: Restore, restore: false }");
         check("restore x.tar", "Restore { file: \"x.tar\", yes: false }");
         check("restore -y x.tar", "Restore { file: \"x.tar\", yes: true }");
+        check("pin x.tar", "Pin { file: \"x.tar\" }");
+        check("unpin x.tar", "Unpin { file: \"x.tar\" }");
         check("rollback", "Rollback { id: None, yes: false }");
         check("rollback 018f0000-0000-7000-8000-000000000000 --yes", "Rollback { id: Some(018f0000");
         check("config --reference", "Config { reference: true }");

@@ -63,6 +63,9 @@ pub(super) trait Backend {
     /// Deletes a backup.
     async fn delete(&self, backup: &BackupName) -> Result<(), Failure>;
 
+    /// Pins a backup, or unpins it.
+    async fn set_pinned(&self, backup: &BackupName, pinned: bool) -> Result<Backup, Failure>;
+
     /// Every restore that can be rolled back, newest first.
     async fn restores(&self) -> Result<Vec<Restore>, Failure>;
 

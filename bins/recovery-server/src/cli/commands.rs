@@ -92,6 +92,18 @@ impl Session<'_> {
         self.carry_out(task).await.map(drop)
     }
 
+    /// `pin FILE` and `unpin FILE`
+    pub(super) async fn set_pinned(&mut self, name: &BackupName, pinned: bool) -> Result<(), Failure> {
+        let backup = self.backend.set_pinned(name, pinned).await?;
+        self.output.result(&backup, || {
+            if pinned {
+                format!("Pinned {name}: it stays until it is unpinned.")
+            } else {
+                format!("Unpinned {name}: it goes when its time is over.")
+            }
+        })
+    }
+
     /// `status`
     pub(super) async fn status(&mut self) -> Result<(), Failure> {
         let status = self.backend.status().await?;

@@ -90,14 +90,19 @@ impl Direct {
 
     /// Writes down who did what. That it cannot be written down keeps nobody from bringing a database back.
     async fn audit(&self, kind: OperationKind, target: Option<String>, operation: Option<&Operation>) {
-        let entry = AuditEntry {
-            at: self.app.clock.now(),
-            actor: self.actor.clone(),
-            action: kind.as_str().to_owned(),
-            target,
-            outcome: if operation.is_some() { AuditOutcome::Accepted } else { AuditOutcome::Refused },
-            operation_id: operation.map(|operation| operation.id),
-        };
+        let outcome = if operation.is_some() { AuditOutcome::Accepted } else { AuditOutcome::Refused };
+        self.audit_as(kind.as_str(), target, outcome, operation.map(|operation| operation.id)).await;
+    }
+
+    async fn audit_as(
+        &self,
+        action: &str,
+        target: Option<String>,
+        outcome: AuditOutcome,
+        operation_id: Option<OperationId>,
+    ) {
+        let (at, actor) = (self.app.clock.now(), self.actor.clone());
+        let entry = AuditEntry { at, actor, action: action.to_owned(), target, outcome, operation_id };
         if let Err(error) = self.app.audit.append(entry).await {
             tracing::error!("the audit log cannot be written: {}", operations::chain(&error));
         }
@@ -154,6 +159,14 @@ impl Backend for Direct {
                 Err(Problem::new(ErrorCode::Internal, "The backup was not deleted.").operation(id).into())
             }
         }
+    }
+
+    async fn set_pinned(&self, backup: &BackupName, pinned: bool) -> Result<Backup, Failure> {
+        self.check_directory()?;
+        let done = self.app.set_pinned(backup.clone(), pinned).await;
+        let outcome = if done.is_ok() { AuditOutcome::Succeeded } else { AuditOutcome::Refused };
+        self.audit_as(if pinned { "pin" } else { "unpin" }, Some(backup.to_string()), outcome, None).await;
+        shown(view::Backup::from(done.map_err(begun)?))
     }
 
     async fn restores(&self) -> Result<Vec<Restore>, Failure> {

@@ -189,6 +189,9 @@ mod tests {
         async fn delete(&self, _: &BackupName) -> Result<(), Failure> {
             unreachable!()
         }
+        async fn set_pinned(&self, _: &BackupName, _: bool) -> Result<Backup, Failure> {
+            unreachable!()
+        }
         async fn restores(&self) -> Result<Vec<Restore>, Failure> {
             unreachable!()
         }

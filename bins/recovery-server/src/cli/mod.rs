@@ -130,6 +130,8 @@ async fn work(
         Command::Restore { file, yes } => session.restore(name(&file)?, yes).await,
         Command::Restores => session.restores().await,
         Command::Rollback { id, yes } => session.rollback(id, yes).await,
+        Command::Pin { file } => session.set_pinned(&name(&file)?, true).await,
+        Command::Unpin { file } => session.set_pinned(&name(&file)?, false).await,
         Command::Delete { file, yes } => session.delete(&name(&file)?, yes).await,
         Command::Upload { file } => {
             let name = file.file_name().and_then(|name| name.to_str()?.parse().ok());

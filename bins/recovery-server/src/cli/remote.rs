@@ -194,6 +194,11 @@ impl Backend for Remote {
         self.send::<Value>(self.request(Method::DELETE, &["backups", backup.as_str()])).await.map(drop)
     }
 
+    async fn set_pinned(&self, backup: &BackupName, pinned: bool) -> Result<Backup, Failure> {
+        let action = if pinned { "pin" } else { "unpin" };
+        self.send(self.request(Method::POST, &["backups", backup.as_str(), action])).await
+    }
+
     async fn restores(&self) -> Result<Vec<Restore>, Failure> {
         self.get(&["restores"]).await
     }

@@ -3,7 +3,7 @@
 use recovery_core::{BackupKind, DrillResult, OperationKind, Progress, Unit, Verification, VerifyLevel};
 use time::OffsetDateTime;
 
-use super::view::{Backup, Contents, DatabaseStatus, Outcome, Restore, Status};
+use super::view::{Backup, Checkpoints, Contents, DatabaseStatus, Outcome, Restore, Status};
 use crate::settings::EffectiveSetting;
 
 /// A table with a heading; columns as wide as their widest cell, the last one free.
@@ -37,7 +37,7 @@ pub(super) fn backups(backups: &[Backup]) -> String {
                 backup.filename.to_string(),
                 moment(backup.created_at),
                 bytes(backup.size_bytes),
-                kind(backup.kind).to_owned(),
+                format!("{}{}", kind(backup.kind), if backup.pinned { ", pinned" } else { "" }),
                 verification(backup.verification, backup.verified_level),
             ]
         })
@@ -92,6 +92,7 @@ pub(super) fn status(status: &Status) -> String {
         backups.count,
         bytes(backups.total_size_bytes)
     );
+    text.push_str(&schedule(&status.checkpoints));
     if let Some(operation) = &status.operation {
         text.push_str(&format!(
             "running   {} since {}: {}\n",
@@ -101,6 +102,22 @@ pub(super) fn status(status: &Status) -> String {
         ));
     }
     text
+}
+
+fn schedule(checkpoints: &Checkpoints) -> String {
+    if !checkpoints.enabled {
+        return String::new();
+    }
+    let when = |at: Option<OffsetDateTime>| at.map_or_else(|| "none yet".to_owned(), moment);
+    let error = checkpoints
+        .last_error
+        .as_ref()
+        .map_or_else(String::new, |error| format!("; the last try failed: {}", printable(&error.detail)));
+    format!(
+        "schedule  newest checkpoint {}, next due {}{error}\n",
+        when(checkpoints.last),
+        when(checkpoints.next_due)
+    )
 }
 
 fn database(database: &DatabaseStatus) -> String {
@@ -206,6 +223,12 @@ pub(super) fn outcome(kind: OperationKind, outcome: &Outcome) -> String {
             printable(&outcome.created_roles.join(", "))
         ));
     }
+    lines.extend(
+        outcome
+            .removed
+            .iter()
+            .map(|removed| format!("Removed {}: {}.", removed.filename, printable(&removed.why))),
+    );
     lines.extend(outcome.warnings.iter().map(|warning| format!("Note: {}", printable(warning))));
     if let Some(database) = &outcome.replaced_database {
         let until = outcome.kept_until.map(|at| format!(" until {}", moment(at))).unwrap_or_default();
@@ -302,7 +325,7 @@ mod tests {
             backup(json!({
                 "filename": "nova-backup-2026-01-31_23-59-59.tar", "size_bytes": 936_640_512,
                 "created_at": "2026-01-31T23:59:59Z", "kind": "manual", "verification": "verified",
-                "verified_level": "contents", "pinned": true
+                "verified_level": "contents", "pinned": true, "colour": "blue"
             })),
             backup(json!({
                 "filename": "nova-checkpoint-2026-01-30_06-00-00-2.tar", "size_bytes": 12,
@@ -319,18 +342,39 @@ mod tests {
     #[test]
     fn backups_are_a_table_with_their_problems_below() {
         insta::assert_snapshot!(backups(&two_backups()), @r"
-        NAME                                       WHEN                     SIZE       KIND        CHECKED
-        nova-backup-2026-01-31_23-59-59.tar        2026-01-31 23:59:59 UTC  893.2 MiB  manual      verified (contents)
-        nova-checkpoint-2026-01-30_06-00-00-2.tar  2026-01-30 06:00:00 UTC  12 B       checkpoint  failed
+        NAME                                       WHEN                     SIZE       KIND            CHECKED
+        nova-backup-2026-01-31_23-59-59.tar        2026-01-31 23:59:59 UTC  893.2 MiB  manual, pinned  verified (contents)
+        nova-checkpoint-2026-01-30_06-00-00-2.tar  2026-01-30 06:00:00 UTC  12 B       checkpoint      failed
         nova-checkpoint-2026-01-30_06-00-00-2.tar: database/toc.dat differs�[31m
         nova-checkpoint-2026-01-30_06-00-00-2.tar: the last drill could not verify it: PostgreSQL does not answer
         ");
     }
 
     #[test]
+    fn the_schedule_tells_what_was_and_what_comes() {
+        let check = |value: serde_json::Value, expect: &str| {
+            assert_eq!(schedule(&serde_json::from_value(value).unwrap()), expect);
+        };
+        check(json!({}), "");
+        check(json!({"enabled": false, "last": "2026-01-31T12:00:00Z"}), "");
+        check(
+            json!({"enabled": true, "last": null, "next_due": "2026-01-31T12:00:00Z"}),
+            "schedule  newest checkpoint none yet, next due 2026-01-31 12:00:00 UTC\n",
+        );
+        check(
+            json!({
+                "enabled": true, "last": "2026-01-31T06:00:00Z", "next_due": "2026-01-31T12:00:00.5Z",
+                "last_error": {"code": "database_unavailable", "detail": "PostgreSQL does not answer.", "failures": 2}
+            }),
+            "schedule  newest checkpoint 2026-01-31 06:00:00 UTC, next due 2026-01-31 12:00:00 UTC; the last try failed: \
+             PostgreSQL does not answer.\n",
+        );
+    }
+
+    #[test]
     fn unknown_fields_of_a_service_are_passed_on() {
         let value = serde_json::to_value(&two_backups()[0]).unwrap();
-        assert_eq!(value["pinned"], json!(true));
+        assert_eq!(value["colour"], json!("blue"));
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub(super) struct Backup {
     /// The last drill of it.
     #[serde(default)]
     pub(super) last_drill: Option<Drill>,
+    /// Whether it is kept until it is unpinned.
+    #[serde(default)]
+    pub(super) pinned: bool,
     /// The rest.
     #[serde(flatten)]
     pub(super) more: Map<String, Value>,
@@ -66,6 +69,9 @@ pub(super) struct Status {
     pub(super) database: DatabaseStatus,
     /// The backups.
     pub(super) backups: BackupsStatus,
+    /// The backups that the service makes by itself.
+    #[serde(default)]
+    pub(super) checkpoints: Checkpoints,
     /// The newest operation that is running.
     #[serde(default)]
     pub(super) operation: Option<Running>,
@@ -125,6 +131,36 @@ pub(super) struct BackupsStatus {
     pub(super) more: Map<String, Value>,
 }
 
+/// The backups that the service makes by itself, in the overview.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Checkpoints {
+    /// Whether it makes any.
+    pub(super) enabled: bool,
+    /// When the newest good one was made, UTC.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub(super) last: Option<OffsetDateTime>,
+    /// When the next one is due, UTC.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub(super) next_due: Option<OffsetDateTime>,
+    /// Why there is none since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_error: Option<LastError>,
+    /// The rest.
+    #[serde(flatten)]
+    pub(super) more: Map<String, Value>,
+}
+
+/// Why the last try did not succeed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct LastError {
+    /// What happened.
+    pub(super) detail: String,
+    /// The rest.
+    #[serde(flatten)]
+    pub(super) more: Map<String, Value>,
+}
+
 /// What of a backup's manifest a person wants to know before a restore.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Contents {
@@ -173,6 +209,17 @@ pub(super) struct Outcome {
     pub(super) tables: Option<u64>,
     /// How many rows they have together.
     pub(super) rows: Option<u64>,
+    /// Backups that had had their time and were deleted after a backup was made.
+    pub(super) removed: Vec<Removed>,
     /// What the reader should know besides.
     pub(super) warnings: Vec<String>,
+}
+
+/// A backup that had had its time.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Removed {
+    /// Its name.
+    pub(super) filename: BackupName,
+    /// Why it was deleted.
+    pub(super) why: String,
 }

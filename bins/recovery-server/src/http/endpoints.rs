@@ -67,6 +67,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     endpoint!("DELETE" "backups/{filename}", Explicit, "delete_backup", handlers::backups::delete),
     endpoint!("GET" "backups/{filename}/download", Explicit, "download", handlers::download::download),
     endpoint!("POST" "backups/{filename}/verify", Admin, "verify", handlers::backups::verify),
+    endpoint!("POST" "backups/{filename}/pin", Admin, "pin", handlers::backups::pin),
+    endpoint!("POST" "backups/{filename}/unpin", Admin, "unpin", handlers::backups::unpin),
     endpoint!("POST" "backups/{filename}/restore", Explicit, "restore", handlers::backups::restore),
     endpoint!("GET" "restores", Admin, handlers::restores::list),
     endpoint!("DELETE" "restores/{id}", Explicit, "drop_replaced", handlers::restores::drop_replaced),

@@ -32,6 +32,8 @@ use crate::{auth::Access, view};
         handlers::download::download,
         handlers::upload::upload,
         handlers::backups::verify,
+        handlers::backups::pin,
+        handlers::backups::unpin,
         handlers::backups::restore,
         handlers::restores::list,
         handlers::restores::drop_replaced,

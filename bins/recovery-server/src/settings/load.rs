@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ffi::OsString};
 
 use config::{Config, ConfigError, Environment, File, FileFormat, Value};
-use recovery_backup::BackupSettings;
+use recovery_backup::{BackupSettings, RetentionPolicy};
 use recovery_core::database::{ConnectionTarget, ServerAddress};
 use secrecy::SecretString;
 
@@ -49,6 +49,11 @@ fn read(values: &mut Values) -> Option<Settings> {
     let bind_address = values.required(&table::BIND_ADDRESS);
     let port = values.required(&table::PORT);
     let redis_url = values.required(&table::REDIS_URL);
+    let checkpoint_interval = values.required(&table::CHECKPOINT_INTERVAL_HOURS);
+    let checkpoints_kept = values.required(&table::CHECKPOINT_MAX_KEEP);
+    let backups_kept_for = values.required(&table::BACKUP_RETAIN_DAYS);
+    let safety_kept = values.required(&table::SAFETY_MAX_KEEP);
+    let notify = values.optional(&table::NOTIFY_URL);
     let keep_replaced = values.required(&table::KEEP_REPLACED_HOURS);
     let drill_interval = values.required(&table::DRILL_INTERVAL_DAYS);
     let backup_jobs =
@@ -75,6 +80,13 @@ fn read(values: &mut Values) -> Option<Settings> {
         bind_address: bind_address?,
         port: port?,
         redis_url: redis_url?,
+        checkpoint_interval: checkpoint_interval?,
+        retention: RetentionPolicy {
+            checkpoints: checkpoints_kept?,
+            safety: safety_kept?,
+            manual: backups_kept_for?,
+        },
+        notify,
         keep_replaced: keep_replaced?,
         drill_interval: drill_interval?,
         cors_allowed_origins: cors_allowed_origins?,
@@ -288,6 +300,7 @@ impl Shown {
             Self::Plain => text.to_owned(),
             Self::Secret => "(not shown)".to_owned(),
             Self::Url => redacted_url(text).unwrap_or_else(|| "(not shown)".to_owned()),
+            Self::Host => host_of_url(text).unwrap_or_else(|| "(not shown)".to_owned()),
         }
     }
 }
@@ -304,4 +317,11 @@ fn redacted_url(text: &str) -> Option<String> {
     url.set_query(None);
     url.set_fragment(None);
     Some(url.into())
+}
+
+/// The scheme and host of a URL, where it is certain that it has them.
+fn host_of_url(text: &str) -> Option<String> {
+    let url = reqwest::Url::parse(text.trim()).ok()?;
+    let host = url.host_str().filter(|host| !host.is_empty() && !url.path().contains('@'))?;
+    Some(format!("{}://{host}/(not shown)", url.scheme()))
 }

@@ -15,11 +15,12 @@ mod reference;
 mod table;
 #[cfg(test)]
 mod tests;
+mod variable;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
-use recovery_backup::Compression;
+use recovery_backup::{Compression, RetentionPolicy};
 use recovery_core::database::ConnectionTarget;
 use secrecy::SecretString;
 
@@ -31,7 +32,10 @@ pub use reference::reference;
 
 pub(crate) use parse::admin_secret as check_admin_secret;
 
-use crate::logging::{LogFilter, LogFormat};
+use crate::{
+    alerts::Webhook,
+    logging::{LogFilter, LogFormat},
+};
 
 /// Everything that the operator may set, checked.
 #[derive(Clone, Debug)]
@@ -50,6 +54,12 @@ pub struct Settings {
     pub port: u16,
     /// Redis; the path is the system database.
     pub redis_url: SecretString,
+    /// How long after the newest checkpoint the next one is made; `None` where none is made by itself.
+    pub checkpoint_interval: Option<Duration>,
+    /// Which backups are kept.
+    pub retention: RetentionPolicy,
+    /// Who is told when what the service does by itself fails.
+    pub notify: Option<Webhook>,
     /// How long the database that a restore replaced is kept.
     pub keep_replaced: Duration,
     /// How long after a good drill the next one takes place by itself; `None` for never.

@@ -7,6 +7,8 @@ use ipnet::IpNet;
 use reqwest::Url;
 use secrecy::SecretString;
 
+use crate::alerts::Webhook;
+
 /// The shortest admin secret, in characters.
 const SHORTEST_SECRET: usize = 8;
 
@@ -104,6 +106,35 @@ pub(super) fn interval_days(text: &str) -> Result<Option<Duration>, String> {
     const TEN_YEARS: f64 = 10.0 * 365.0;
     let days = number(text, 0.0, TEN_YEARS)?;
     Ok((days > 0.0).then(|| Duration::from_secs_f64(days * 24.0 * 3600.0)))
+}
+
+pub(super) fn checkpoint_hours(text: &str) -> Result<Option<Duration>, String> {
+    const SHORTEST: f64 = 0.0005;
+    const A_YEAR: f64 = 365.0 * 24.0;
+    match number(text, 0.0, A_YEAR) {
+        Ok(0.0) => Ok(None),
+        Ok(hours) if hours >= SHORTEST => Ok(Some(Duration::from_secs_f64(hours * 3600.0))),
+        _ => Err(format!("`{text}` is neither 0 (off) nor a number from {SHORTEST} to {A_YEAR}")),
+    }
+}
+
+pub(super) fn kept(text: &str) -> Result<usize, String> {
+    match text.trim().parse() {
+        Ok(kept @ 1..=10_000) => Ok(kept),
+        _ => Err(format!("`{text}` is no whole number from 1 to 10000")),
+    }
+}
+
+pub(super) fn days(text: &str) -> Result<Option<Duration>, String> {
+    match text.trim().parse::<u32>() {
+        Ok(0) => Ok(None),
+        Ok(days @ 1..=36_500) => Ok(Some(Duration::from_secs(u64::from(days) * 24 * 3600))),
+        _ => Err(format!("`{text}` is neither 0 (for ever) nor a whole number of days up to 36500")),
+    }
+}
+
+pub(super) fn webhook(text: &str) -> Result<Webhook, String> {
+    Webhook::new(&text.into()).map_err(|error| error.to_string())
 }
 
 pub(super) fn wait_seconds(text: &str) -> Result<Duration, String> {

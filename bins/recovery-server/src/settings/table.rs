@@ -7,44 +7,11 @@ use recovery_backup::Compression;
 use secrecy::SecretString;
 
 use super::parse;
-use crate::logging::{LogFilter, LogFormat};
-
-/// One variable: what is said about it, and how its text becomes a value.
-pub(super) struct Variable<T> {
-    pub(super) about: About,
-    /// Turns the text into the value, or says what is wrong with it without repeating a secret.
-    pub(super) parse: fn(&str) -> Result<T, String>,
-}
-
-/// What is said about a variable.
-pub(super) struct About {
-    pub(super) name: &'static str,
-    /// Another name, read where the first is unset.
-    pub(super) alias: Option<&'static str>,
-    pub(super) meaning: &'static str,
-    pub(super) default: Default,
-    pub(super) example: &'static str,
-    pub(super) shown: Shown,
-}
-
-/// What holds where a variable is unset.
-pub(super) enum Default {
-    /// This text, read as if it had been set.
-    Text(&'static str),
-    /// What these words say.
-    Described(&'static str),
-}
-
-/// How a value is shown to a person.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shown {
-    /// As it is.
-    Plain,
-    /// Not at all.
-    Secret,
-    /// As a URL without its password and its query.
-    Url,
-}
+pub(super) use super::variable::{About, Default, Shown, Variable};
+use crate::{
+    alerts::Webhook,
+    logging::{LogFilter, LogFormat},
+};
 
 use Default::{Described, Text};
 
@@ -231,6 +198,70 @@ pub(super) const DRILL_INTERVAL_DAYS: Variable<Option<Duration>> = Variable {
     parse: parse::interval_days,
 };
 
+pub(super) const CHECKPOINT_INTERVAL_HOURS: Variable<Option<Duration>> = Variable {
+    about: About {
+        name: "CHECKPOINT_INTERVAL_HOURS",
+        alias: None,
+        meaning: "How many hours after the newest good checkpoint the service makes the next one by itself; fractions \
+                  are allowed, 0 turns it off. Backups that somebody asked for do not count.",
+        default: Text("6"),
+        example: "6",
+        shown: Shown::Plain,
+    },
+    parse: parse::checkpoint_hours,
+};
+
+pub(super) const CHECKPOINT_MAX_KEEP: Variable<usize> = Variable {
+    about: About {
+        name: "CHECKPOINT_MAX_KEEP",
+        alias: None,
+        meaning: "How many good checkpoints are kept, 1 to 10000: after each new backup the oldest beyond that are \
+                  deleted. Pinned ones stay and do not count.",
+        default: Text("5"),
+        example: "5",
+        shown: Shown::Plain,
+    },
+    parse: parse::kept,
+};
+
+pub(super) const SAFETY_MAX_KEEP: Variable<usize> = Variable {
+    about: About {
+        name: "SAFETY_MAX_KEEP",
+        alias: None,
+        meaning: "How many good safety backups are kept, 1 to 10000, in the same way.",
+        default: Text("5"),
+        example: "5",
+        shown: Shown::Plain,
+    },
+    parse: parse::kept,
+};
+
+pub(super) const BACKUP_RETAIN_DAYS: Variable<Option<Duration>> = Variable {
+    about: About {
+        name: "BACKUP_RETAIN_DAYS",
+        alias: None,
+        meaning: "How many days a backup that somebody asked for is kept, a whole number; 0 means for ever. The newest \
+                  good one stays, however old it is, and so do pinned ones.",
+        default: Text("30"),
+        example: "30",
+        shown: Shown::Plain,
+    },
+    parse: parse::days,
+};
+
+pub(super) const NOTIFY_URL: Variable<Webhook> = Variable {
+    about: About {
+        name: "NOTIFY_URL",
+        alias: None,
+        meaning: "A web address that is told, in a POST with a JSON body, when what the service does by itself fails, \
+                  once for each reason, and when it works again. The whole address counts as a secret.",
+        default: Described("nobody is told"),
+        example: "https://hooks.example.org/services/nova",
+        shown: Shown::Host,
+    },
+    parse: parse::webhook,
+};
+
 pub(super) const CORS_ALLOWED_ORIGINS: Variable<Vec<String>> = Variable {
     about: About {
         name: "CORS_ALLOWED_ORIGINS",
@@ -383,6 +414,11 @@ pub(super) const ALL: &[&About] = &[
     &BIND_ADDRESS.about,
     &PORT.about,
     &REDIS_URL.about,
+    &CHECKPOINT_INTERVAL_HOURS.about,
+    &CHECKPOINT_MAX_KEEP.about,
+    &BACKUP_RETAIN_DAYS.about,
+    &SAFETY_MAX_KEEP.about,
+    &NOTIFY_URL.about,
     &KEEP_REPLACED_HOURS.about,
     &DRILL_INTERVAL_DAYS.about,
     &BACKUP_JOBS.about,

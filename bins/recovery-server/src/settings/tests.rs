@@ -41,6 +41,10 @@ fn without_any_variable_the_defaults_hold() {
     assert_eq!(settings.state_dir.to_str(), Some("/backups/.state"));
     assert_eq!((settings.bind_address.to_string().as_str(), settings.port), ("127.0.0.1", 8888));
     assert_eq!(settings.redis_url.expose_secret(), "redis://redis:6379/7");
+    assert_eq!(settings.checkpoint_interval, Some(Duration::from_secs(6 * 3600)));
+    assert_eq!((settings.retention.checkpoints, settings.retention.safety), (5, 5));
+    assert_eq!(settings.retention.manual, Some(Duration::from_secs(30 * 24 * 3600)));
+    assert!(settings.notify.is_none());
     assert_eq!(settings.keep_replaced, Duration::from_secs(72 * 3600));
     assert_eq!(settings.cors_allowed_origins, ["http://localhost:3000", "http://localhost:5173"]);
     assert_eq!(settings.sync_wait, Duration::from_secs(50));
@@ -92,6 +96,18 @@ fn bad_values_name_the_variable_and_what_is_expected() {
     check("REDIS_URL", "http://redis", "does not begin with redis://");
     check("REDIS_URL", "rediss://redis", "TLS to Redis is not supported");
     check("REDIS_URL", "redis://redis/db", "no database number");
+    for bad in ["-1", "-0.5", "NaN", "inf", "1e9", "0.0001", "six", "6h", "6,5"] {
+        check("CHECKPOINT_INTERVAL_HOURS", bad, "neither 0 (off) nor a number from 0.0005 to 8760");
+    }
+    for bad in ["0", "-1", "2.5", "NaN", "99999999999999999999", "all"] {
+        check("CHECKPOINT_MAX_KEEP", bad, "is no whole number from 1 to 10000");
+        check("SAFETY_MAX_KEEP", bad, "is no whole number from 1 to 10000");
+    }
+    for bad in ["-1", "0.5", "NaN", "40000", "30d", "never"] {
+        check("BACKUP_RETAIN_DAYS", bad, "neither 0 (for ever) nor a whole number of days up to 36500");
+    }
+    check("NOTIFY_URL", "hooks.example.org", "no address of the form http://");
+    check("NOTIFY_URL", "ftp://hooks.example.org/x", "no address of the form http://");
     check("KEEP_REPLACED_HOURS", "-1", "is no number from 0");
     check("KEEP_REPLACED_HOURS", "inf", "is no number from 0");
     check("SYNC_WAIT_SECS", "NaN", "is no number from 0 to 3600");
@@ -107,6 +123,16 @@ fn bad_values_name_the_variable_and_what_is_expected() {
     check("LOG_FORMAT", "xml", "expected text or json");
     check("BACKUP_JOBS", "0", "1 to 64");
     check("BACKUP_COMPRESSION", "lz4", "expected auto, none");
+}
+
+#[test]
+fn zero_turns_checkpoints_off_and_keeps_backups_for_ever() {
+    for zero in ["0", "0.0", " 0 ", "-0"] {
+        assert_eq!(settings(&[("CHECKPOINT_INTERVAL_HOURS", zero)]).checkpoint_interval, None, "{zero:?}");
+    }
+    let interval = settings(&[("CHECKPOINT_INTERVAL_HOURS", "0.004")]).checkpoint_interval;
+    assert_eq!(interval, Some(Duration::from_millis(14_400)));
+    assert_eq!(settings(&[("BACKUP_RETAIN_DAYS", "0")]).retention.manual, None);
 }
 
 #[test]
@@ -212,11 +238,16 @@ fn secrets_are_not_shown() {
         ("POSTGRES_PASSWORD", "hunter2"),
         ("ADMIN_SECRET", "hunter2hunter2"),
         ("REDIS_URL", "redis://:hunter2@redis/7"),
+        ("NOTIFY_URL", "https://bot:hunter2@hooks.example.org:8443/hunter2?key=hunter2#hunter2"),
     ])
     .unwrap();
     assert!(!format!("{loaded:?}").contains("hunter2"));
     assert_eq!(shown(&loaded, "DATABASE_URL").0.as_deref(), Some("postgresql://nova:****@db:5432/nova"));
     assert_eq!(shown(&loaded, "REDIS_URL").0.as_deref(), Some("redis://:****@redis/7"));
+    assert_eq!(shown(&loaded, "NOTIFY_URL").0.as_deref(), Some("https://hooks.example.org/(not shown)"));
+    for bad in ["hunter2", "ftp://hooks/hunter2", "http:///hunter2@x:y"] {
+        assert!(!errors(&[("NOTIFY_URL", bad)]).contains("hunter2"), "{bad}");
+    }
     for ambiguous in ["postgres://nova:12/hunter2@db/nova", "nova:hunter2@db", "hunter2"] {
         let loaded = load(&[("DATABASE_URL", ambiguous)]).unwrap();
         assert_eq!(shown(&loaded, "DATABASE_URL").0.as_deref(), Some("(not shown)"), "{ambiguous}");

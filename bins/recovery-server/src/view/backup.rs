@@ -1,6 +1,6 @@
 //! Backups, and what comes of what is done with them.
 
-use recovery_backup::{ReplacedDatabase, RestoreReport, RollbackReport, VerifyReport};
+use recovery_backup::{Removal, ReplacedDatabase, RestoreReport, RollbackReport, VerifyReport};
 use recovery_core::{BackupInfo, BackupKind, Drill};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -38,6 +38,8 @@ pub struct Backup {
     last_drill: Option<DrillRecord>,
     /// Whether it was uploaded, as far as that is known.
     uploaded: bool,
+    /// Whether it is kept until somebody unpins it.
+    pinned: bool,
 }
 
 impl From<BackupInfo> for Backup {
@@ -58,6 +60,7 @@ impl From<BackupInfo> for Backup {
             problems: info.problems,
             database: info.database,
             server_version: info.server_version,
+            pinned: info.pinned,
             last_drill: info.last_drill.map(DrillRecord::from),
             uploaded: info.uploaded,
         }
@@ -91,6 +94,35 @@ impl From<Drill> for DrillRecord {
             duration_seconds: drill.duration_seconds,
         }
     }
+}
+
+/// A backup was made.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Made {
+    /// The backup.
+    #[serde(flatten)]
+    backup: Backup,
+    /// The backups that had had their time and were deleted after it.
+    removed: Vec<Removed>,
+}
+
+impl Made {
+    pub(crate) fn new(info: BackupInfo, removed: Vec<Removal>) -> Self {
+        let removed = removed.into_iter().map(|Removal { filename, why }| Removed {
+            filename: filename.to_string(),
+            why: why.to_string(),
+        });
+        Self { backup: info.into(), removed: removed.collect() }
+    }
+}
+
+/// A backup had had its time.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Removed {
+    /// The name that its file had.
+    filename: String,
+    /// Why it was deleted, in words.
+    why: String,
 }
 
 /// A backup was deleted.

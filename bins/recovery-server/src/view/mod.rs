@@ -8,12 +8,14 @@ mod status;
 
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
-pub use backup::{Backup, Deleted, DrillRecord, DroppedReplaced, Replaced, Restored, RolledBack, Verified};
+pub use backup::{
+    Backup, Deleted, DrillRecord, DroppedReplaced, Made, Removed, Replaced, Restored, RolledBack, Verified,
+};
 pub use operation::{AuditRecord, Operation, Progress};
 pub use problem::{FieldProblem, ProblemBody};
 pub use status::{
-    BackupStatus, DatabaseStatus, DependencyStatus, DrillStatus, Live, Ready, RunningOperation, Service,
-    Services, SessionBegun, Status,
+    BackupStatus, CheckpointStatus, DatabaseStatus, DependencyStatus, DrillStatus, LastError, Live, Ready,
+    RunningOperation, Service, Services, SessionBegun, Status,
 };
 
 /// A time as every answer gives it: RFC 3339, UTC, whole seconds where there is no fraction.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Backup, DrillRecord, Progress, timestamp};
-use crate::dependencies::Dependency;
+use crate::{dependencies::Dependency, schedule::Standing};
 
 /// The service is alive.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -51,6 +51,8 @@ pub struct Status {
     pub(crate) backups: BackupStatus,
     /// The drills of restoring.
     pub(crate) drill: DrillStatus,
+    /// The backups that the service makes by itself.
+    pub(crate) checkpoints: CheckpointStatus,
     /// What the service depends on.
     pub(crate) dependencies: Vec<DependencyStatus>,
     /// The newest operation that is running.
@@ -174,6 +176,56 @@ pub struct DrillStatus {
     /// When the next one is due; null where drills by themselves are turned off.
     #[schema(format = DateTime)]
     pub(crate) next_due: Option<String>,
+}
+
+/// The backups that the service makes by itself.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct CheckpointStatus {
+    /// Whether it makes any.
+    pub(crate) enabled: bool,
+    /// How long after the newest good one the next one is made.
+    pub(crate) interval_seconds: Option<f64>,
+    /// When the newest good one was made.
+    #[schema(format = DateTime)]
+    pub(crate) last: Option<String>,
+    /// When the next one is due: now, where it is overdue.
+    #[schema(format = DateTime)]
+    pub(crate) next_due: Option<String>,
+    /// Why there is none since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_error: Option<LastError>,
+}
+
+/// Why something that the service does by itself did not succeed the last time.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct LastError {
+    /// The kind of error.
+    #[schema(example = "database_unavailable")]
+    code: &'static str,
+    /// What happened.
+    detail: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+    /// When the last try began.
+    #[schema(format = DateTime)]
+    at: Option<String>,
+    /// How many tries in a row came to nothing.
+    failures: u32,
+}
+
+impl LastError {
+    /// What there is to tell of how a job stands; `None` where nothing failed.
+    pub(crate) fn of(standing: &Standing) -> Option<Self> {
+        let problem = standing.problem.as_ref()?;
+        Some(Self {
+            code: problem.code.as_str(),
+            detail: problem.detail.clone(),
+            hint: problem.hint.clone(),
+            at: standing.failed_at.map(timestamp),
+            failures: standing.failures,
+        })
+    }
 }
 
 /// Something that the service depends on.

@@ -14,5 +14,6 @@ mod drills;
 mod events;
 mod operations;
 mod problems;
+mod schedule;
 mod transfers;
 mod world;

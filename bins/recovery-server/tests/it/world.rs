@@ -17,7 +17,7 @@ use recovery_server::{
 };
 use recovery_testkit::{
     FakeClock, FakeDatabase, FakePostgresTools, FakeRunner, MemoryAuditLog, MemoryDocuments, MemoryJournal,
-    MemoryKeyValue,
+    MemoryKeyValue, RecordingNotifier,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -32,10 +32,12 @@ pub(crate) struct World {
     pub(crate) tools: FakePostgresTools,
     pub(crate) key_value: MemoryKeyValue,
     pub(crate) audit: MemoryAuditLog,
+    pub(crate) notifier: RecordingNotifier,
     pub(crate) clock: FakeClock,
     pub(crate) app: Arc<App>,
     pub(crate) directory: TempDir,
     ports: Ports,
+    settings: AppSettings,
 }
 
 impl World {
@@ -51,6 +53,7 @@ impl World {
         tools.install(&runner, "/usr/lib/postgresql/15/bin");
         let (key_value, audit) = (MemoryKeyValue::new(), MemoryAuditLog::new());
         audit.forbid(SECRET);
+        let notifier = RecordingNotifier::new();
         let clock = FakeClock::new(datetime!(2026-01-31 12:00 UTC));
         let ports = Ports {
             admin: Arc::new(database.clone()),
@@ -60,13 +63,14 @@ impl World {
             journal: Arc::new(MemoryJournal::new()),
             audit: Arc::new(audit.clone()),
             documents: Arc::new(MemoryDocuments::new()),
+            notifier: Some(Arc::new(notifier.clone())),
             clock: Arc::new(clock.clone()),
         };
         let directory = tempfile::tempdir().unwrap();
         let mut settings = settings(&directory);
         change(&mut settings);
-        let app = App::assemble(settings, ports.clone());
-        Self { database, tools, key_value, audit, clock, app, directory, ports }
+        let app = App::assemble(settings.clone(), ports.clone());
+        Self { database, tools, key_value, audit, notifier, clock, app, directory, ports, settings }
     }
 
     /// The same world after a restart of the service.
@@ -76,7 +80,7 @@ impl World {
 
     /// The same world after a restart of the service with other settings.
     pub(crate) fn restarted_with(self, change: impl FnOnce(&mut AppSettings)) -> Self {
-        let mut settings = settings(&self.directory);
+        let mut settings = self.settings.clone();
         change(&mut settings);
         let app = App::assemble(settings, self.ports.clone());
         Self { app, ..self }
@@ -128,6 +132,8 @@ fn settings(directory: &TempDir) -> AppSettings {
         sync_wait: Duration::from_secs(20),
         metrics_open: false,
         drill_interval: None,
+        checkpoint_interval: None,
+        machine: "box".to_owned(),
     }
 }
 

@@ -2,22 +2,22 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
-use recovery_core::{BackupInfo, BackupKind, BackupName, Verification, crash_point};
+use recovery_core::{BackupInfo, BackupKind, BackupName, Verification};
 
-use super::{BackupService, DirectoryLock};
+use super::BackupService;
 use crate::{
     BackupError, Manifest,
     archive::{Flaw, read_heading, read_manifest},
     directory::nofollow,
-    records::{CheckRecord, Checks, FileStamp},
+    records::{Checks, FileStamp, Pins},
     work::blocking,
 };
 
@@ -48,20 +48,30 @@ enum Summary {
 impl BackupService {
     /// Every backup, newest first. Reads only the first member of each archive, and that only once.
     pub async fn list(&self) -> Result<Vec<BackupInfo>, BackupError> {
-        let checks = self.records.checks().await;
+        let known = self.known().await;
         let (directory, cache) = (self.settings.directory.clone(), Arc::clone(&self.manifests));
-        blocking(move || list(&directory, &cache, &checks)).await
+        blocking(move || list(&directory, &cache, &known)).await
     }
 
     /// One backup.
     pub async fn find(&self, name: &BackupName) -> Result<BackupInfo, BackupError> {
-        let checks = self.records.checks().await;
+        let known = self.known().await;
         let (path, name, cache) = (self.path(name), name.clone(), Arc::clone(&self.manifests));
         blocking(move || {
             let data = plain_file(&path, &name)?;
-            Ok(info(&path, &name, &data, &cache, checks.get(name.as_str())))
+            Ok(info(&path, &name, &data, &cache, &known))
         })
         .await
+    }
+
+    /// What is remembered of backups. Where it cannot be read who is pinned, nobody seems to be: what goes on to remove
+    /// one asks again, and does not then.
+    async fn known(&self) -> Known {
+        let pins = self.records.pins().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "it cannot be read which backups are pinned");
+            Pins::new()
+        });
+        Known { checks: self.records.checks().await, pins }
     }
 
     /// A backup's manifest, as it stands in the file and unproven.
@@ -74,7 +84,7 @@ impl BackupService {
         blocking(move || read_manifest(&mut file).map_err(|flaw| flawed(&name, flaw))).await
     }
 
-    /// Opens a backup for reading.
+    /// Opens a backup for reading. As long as the file is open, in this process or another, it does not go by itself.
     pub async fn open(&self, name: &BackupName) -> Result<BackupFile, BackupError> {
         let (path, name) = (self.path(name), name.clone());
         blocking(move || {
@@ -84,33 +94,31 @@ impl BackupService {
                 .custom_flags(nofollow())
                 .open(&path)
                 .map_err(|error| missing_or("open a backup", &path, &name, error))?;
+            match file.try_lock_shared() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(BackupError::NotFound { name }),
+                // Reading must go on where a file system knows no locks.
+                Err(TryLockError::Error(error)) => tracing::debug!(%error, "a backup is read without a lock"),
+            }
             let data = file.metadata().map_err(BackupError::storage("look at a backup", &path))?;
+            // It went between the opening and the lock.
+            if data.nlink() == 0 {
+                return Err(BackupError::NotFound { name });
+            }
             let version = FileStamp::from(&data).to_string();
             Ok(BackupFile { file, size_bytes: data.len(), version })
         })
         .await
     }
-
-    /// Deletes a backup.
-    pub async fn delete(&self, _lock: &DirectoryLock, name: &BackupName) -> Result<(), BackupError> {
-        let (path, owned) = (self.path(name), name.clone());
-        let directory = self.settings.directory.clone();
-        blocking(move || {
-            plain_file(&path, &owned)?;
-            fs::remove_file(&path).map_err(|error| missing_or("delete a backup", &path, &owned, error))?;
-            crash_point("delete:removed");
-            sync_directory(&directory)
-        })
-        .await?;
-        if let Err(error) = self.records.forget(name).await {
-            // The record names the file's size and time, so it says nothing about another file of that name.
-            tracing::warn!(%error, "the record of a deleted backup stays");
-        }
-        Ok(())
-    }
 }
 
-fn list(directory: &Path, cache: &ManifestCache, checks: &Checks) -> Result<Vec<BackupInfo>, BackupError> {
+/// What is remembered of backups.
+struct Known {
+    checks: Checks,
+    pins: Pins,
+}
+
+fn list(directory: &Path, cache: &ManifestCache, known: &Known) -> Result<Vec<BackupInfo>, BackupError> {
     let failed = || BackupError::storage("list the files", directory);
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
@@ -129,7 +137,7 @@ fn list(directory: &Path, cache: &ManifestCache, checks: &Checks) -> Result<Vec<
         let path = directory.join(name.as_str());
         // A link is no backup of this directory; a file that is deleted meanwhile is no error.
         let data = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file)?;
-        Some(info(&path, name, &data, cache, checks.get(name.as_str())))
+        Some(info(&path, name, &data, cache, known))
     };
     let mut backups = in_parallel(&names, look);
     backups
@@ -160,10 +168,10 @@ fn info(
     name: &BackupName,
     data: &fs::Metadata,
     cache: &ManifestCache,
-    check: Option<&CheckRecord>,
+    known: &Known,
 ) -> BackupInfo {
     let stamp = FileStamp::from(data);
-    let check = check.filter(|check| check.stamp == stamp);
+    let check = known.checks.get(name.as_str()).filter(|check| check.stamp == stamp);
     let checked = check.filter(|check| check.verification != Verification::Unverified);
     let mut info = BackupInfo {
         filename: name.clone(),
@@ -178,6 +186,7 @@ fn info(
         server_version: None,
         last_drill: check.and_then(|check| check.drill.clone()),
         uploaded: check.is_some_and(|check| check.uploaded),
+        pinned: known.pins.contains_key(name.as_str()),
     };
     match cache.summary(path, name, stamp) {
         Summary::Readable { renamed_from, kind, database, server_version } => {
@@ -276,13 +285,18 @@ pub(super) fn renamed(original: &BackupName) -> String {
     format!("the file was renamed: it was made as {original}")
 }
 
-fn plain_file(path: &Path, name: &BackupName) -> Result<fs::Metadata, BackupError> {
+pub(super) fn plain_file(path: &Path, name: &BackupName) -> Result<fs::Metadata, BackupError> {
     let data =
         fs::symlink_metadata(path).map_err(|error| missing_or("look at a backup", path, name, error))?;
     if data.is_file() { Ok(data) } else { Err(BackupError::NotFound { name: name.clone() }) }
 }
 
-fn missing_or(doing: &'static str, path: &Path, name: &BackupName, error: io::Error) -> BackupError {
+pub(super) fn missing_or(
+    doing: &'static str,
+    path: &Path,
+    name: &BackupName,
+    error: io::Error,
+) -> BackupError {
     match error.kind() {
         io::ErrorKind::NotFound => BackupError::NotFound { name: name.clone() },
         _ => BackupError::storage(doing, path)(error),

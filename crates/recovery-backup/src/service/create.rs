@@ -192,11 +192,16 @@ impl BackupService {
         checked.await?.map(drop).map_err(|flaw| flawed(name, flaw))
     }
 
-    /// The first name of this second that is not taken. The lock is held, so it stays free.
+    /// The first name of this second that is not taken. The lock is held, so it stays free. A name that was pinned and
+    /// is gone is not taken anew: what is made now is not what somebody wanted to keep.
     async fn free_name(&self, kind: BackupKind, at: OffsetDateTime) -> Result<BackupName, BackupError> {
         let directory = self.settings.directory.clone();
+        let pins = self.records.pins().await.unwrap_or_default();
         blocking(move || {
-            let taken = |name: &BackupName| fs::symlink_metadata(directory.join(name.as_str())).is_ok();
+            let taken = |name: &BackupName| {
+                pins.contains_key(name.as_str())
+                    || fs::symlink_metadata(directory.join(name.as_str())).is_ok()
+            };
             (1..=9999).map(|attempt| BackupName::new(kind, at, attempt)).find(|name| !taken(name)).ok_or_else(
                 || BackupError::storage("find a free name", &directory)(io::ErrorKind::AlreadyExists.into()),
             )

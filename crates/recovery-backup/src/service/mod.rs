@@ -10,6 +10,7 @@ mod load;
 mod lock;
 mod reconcile;
 mod replaceable;
+mod remove;
 mod restore;
 mod rollback;
 mod script;

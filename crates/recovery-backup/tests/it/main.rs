@@ -16,6 +16,7 @@ mod drills;
 mod everything;
 mod faults;
 mod fixture;
+mod kept;
 mod legacy;
 mod legacy_hostile;
 mod locks;

@@ -10,6 +10,7 @@ mod document;
 mod journal;
 mod key_value;
 mod load;
+mod notifier;
 mod problems;
 
 pub use audit::{AuditEntry, AuditLog, AuditOutcome};
@@ -23,3 +24,4 @@ pub use document::DocumentStore;
 pub use journal::{Journal, JournalEntry, JournalEvent, StateError};
 pub use key_value::{KeyValue, KeyValueError};
 pub use load::{LoadError, LoadSession};
+pub use notifier::{Notice, NoticeEvent, Notifier, NotifyError};

@@ -8,6 +8,7 @@ mod database;
 mod database_load;
 mod database_swap;
 mod key_value;
+mod notifier;
 mod state;
 
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ pub use database::{
     DatabaseFixture, OtherSession, database_admin, database_unconfigured, protected_database,
 };
 pub use key_value::{key_value, key_value_away};
+pub use notifier::{notifier, notifier_away};
 pub use state::{audit_log, documents, journal};
 
 /// How long a promise that is kept "soon" may take, also on a machine that is busy.

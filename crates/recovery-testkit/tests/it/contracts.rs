@@ -3,11 +3,13 @@
 use async_trait::async_trait;
 use recovery_core::{
     database::DatabaseName,
-    port::{Command, CommandOutput, DatabaseAdmin, Exit, KeyValue, KeyValueError, ProtectedDatabase},
+    port::{
+        Command, CommandOutput, DatabaseAdmin, Exit, KeyValue, KeyValueError, NotifyError, ProtectedDatabase,
+    },
 };
 use recovery_testkit::{
     FakeDatabase, FakeProgram, FakeRunner, FakeSession, MemoryAuditLog, MemoryDocuments, MemoryJournal,
-    MemoryKeyValue,
+    MemoryKeyValue, NotifyPoint, RecordingNotifier,
     contract::{self, CommandCases, DatabaseFixture, OtherSession},
     exits,
 };
@@ -23,6 +25,18 @@ async fn key_value() {
     contract::key_value_away(&store).await;
     store.back();
     contract::key_value(&store).await;
+}
+
+#[tokio::test]
+async fn notifier() {
+    let notifier = RecordingNotifier::new();
+    let texts = || notifier.taken().into_iter().map(|notice| notice.text).collect();
+    contract::notifier(&notifier, texts).await;
+    notifier
+        .faults()
+        .fail_next(NotifyPoint::Deliver, || NotifyError::Unavailable { why: "connection refused".into() });
+    contract::notifier_away(&notifier).await;
+    notifier.faults().assert_spent();
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use crate::{
         path,
         waiting::answer,
     },
-    view::{self, Backup, Deleted, Operation, Restored, Verified},
+    view::{self, Backup, Deleted, Made, Operation, Restored, Verified},
 };
 
 /// Every backup, newest first.
@@ -31,7 +31,7 @@ pub(crate) async fn list(app: Data<App>) -> Result<Json<Vec<Backup>>, ApiError> 
 /// Makes a backup. Answers when it is done, or after a while with the operation that goes on.
 #[utoipa::path(post, path = "/api/v1/recovery/backups", tag = "backups",
     params(("Prefer" = Option<String>, Header, description = "`respond-async` to be answered at once")),
-    responses((status = 200, body = Backup), (status = 202, body = Operation)))]
+    responses((status = 200, body = Made), (status = 202, body = Operation)))]
 pub(crate) async fn create(
     app: Data<App>,
     caller: Caller,
@@ -51,7 +51,7 @@ pub(crate) async fn manifest(app: Data<App>, name: path::Backup) -> Result<HttpR
     Ok(HttpResponse::Ok().json(app.backups.manifest(&name.0).await?))
 }
 
-/// Deletes a backup.
+/// Deletes a backup that is not pinned.
 #[utoipa::path(delete, path = "/api/v1/recovery/backups/{filename}", tag = "backups",
     params(("filename" = String, Path, description = "The backup's name")),
     responses((status = 200, body = Deleted), (status = 202, body = Operation)))]
@@ -65,6 +65,30 @@ pub(crate) async fn delete(
     let known = fields([("filename", json!(name.0))]);
     let started = app.start_delete(caller.actor(), name.0).await?;
     answer(&app, &request, started, known).await
+}
+
+/// Pins a backup: it stays until it is unpinned, whatever its age, and cannot be deleted.
+#[utoipa::path(post, path = "/api/v1/recovery/backups/{filename}/pin", tag = "backups",
+    params(("filename" = String, Path, description = "The backup's name")),
+    responses((status = 200, body = Backup)))]
+pub(crate) async fn pin(
+    app: Data<App>,
+    name: path::Backup,
+    _: OptionalBody<Nothing>,
+) -> Result<Json<Backup>, ApiError> {
+    Ok(Json(app.set_pinned(name.0, true).await?.into()))
+}
+
+/// Unpins a backup: it goes when its time is over, and can be deleted.
+#[utoipa::path(post, path = "/api/v1/recovery/backups/{filename}/unpin", tag = "backups",
+    params(("filename" = String, Path, description = "The backup's name")),
+    responses((status = 200, body = Backup)))]
+pub(crate) async fn unpin(
+    app: Data<App>,
+    name: path::Backup,
+    _: OptionalBody<Nothing>,
+) -> Result<Json<Backup>, ApiError> {
+    Ok(Json(app.set_pinned(name.0, false).await?.into()))
 }
 
 /// How thoroughly a backup is to be checked.

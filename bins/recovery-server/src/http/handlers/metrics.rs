@@ -1,12 +1,15 @@
 //! What Prometheus reads.
 
-use std::fmt::{Display, Write as _};
+use std::{
+    fmt::{Display, Write as _},
+    sync::atomic::Ordering::Relaxed,
+};
 
 use actix_web::{HttpResponse, web::Data};
-use recovery_core::{BackupInfo, DrillHistory, DrillResult, OperationKind, OperationState};
+use recovery_core::{BackupInfo, DrillHistory, DrillResult, OperationKind, OperationState, Verification};
 use time::OffsetDateTime;
 
-use crate::app::App;
+use crate::{app::App, schedule::good_checkpoints};
 
 /// Figures for Prometheus. Open to everybody with `METRICS_OPEN=true`.
 #[utoipa::path(get, path = "/metrics", tag = "health",
@@ -35,10 +38,23 @@ pub(crate) async fn metrics(app: Data<App>) -> HttpResponse {
     // While the directory cannot be read, these are missing rather than 0.
     if let Ok(backups) = app.list_backups().await {
         page.backups(&backups, now);
+        page.good_backups(&backups, app.database_name.as_deref(), now);
     }
     if let Some(drills) = app.drills().await {
         page.drills(&drills, now);
     }
+    page.one(
+        "nova_recovery_scheduled_failures_total",
+        "counter",
+        "Tries of what the service does by itself that failed since it was started.",
+        app.schedule.failures(),
+    );
+    page.one(
+        "nova_recovery_retention_removed_total",
+        "counter",
+        "Backups that had had their time and were removed since the service was started.",
+        app.removed.load(Relaxed),
+    );
     page.operations(&app);
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(page.text)
 }
@@ -94,6 +110,30 @@ impl Page {
                 "gauge",
                 "Seconds since a restore drill last found a backup good.",
                 seconds(now - drill.at),
+            );
+        }
+    }
+
+    fn good_backups(&mut self, backups: &[BackupInfo], database: Option<&str>, now: OffsetDateTime) {
+        let good = |backup: &&BackupInfo| {
+            backup.verification == Verification::Verified
+                && database.is_some()
+                && backup.database.as_deref() == database
+        };
+        if let Some(newest) = backups.iter().find(good) {
+            self.one(
+                "nova_recovery_newest_good_backup_age_seconds",
+                "gauge",
+                "The age of the newest backup of the protected database that was found good.",
+                seconds(now - newest.created_at),
+            );
+        }
+        if let Some(newest) = good_checkpoints(backups, database).next() {
+            self.one(
+                "nova_recovery_last_checkpoint_success_timestamp_seconds",
+                "gauge",
+                "When the newest good checkpoint was made, in Unix time.",
+                newest.created_at.unix_timestamp(),
             );
         }
     }
