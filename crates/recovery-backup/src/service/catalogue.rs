@@ -114,7 +114,7 @@ impl BackupService {
 
 /// What is remembered of backups.
 struct Known {
-    checks: Checks,
+    checks: Arc<Checks>,
     pins: Pins,
 }
 
