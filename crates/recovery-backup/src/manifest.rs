@@ -67,6 +67,7 @@ pub(crate) struct Heading {
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
     pub server_version: PostgresVersion,
+    pub client_version: PostgresVersion,
     pub database: DatabaseName,
 }
 

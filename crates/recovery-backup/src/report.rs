@@ -45,7 +45,8 @@ pub struct RestoreReport {
     pub filename: BackupName,
     /// Always true: a restore that did not happen is an error.
     pub restored: bool,
-    /// How it was done: `swap` (loaded into a scratch database that then took the live one's name).
+    /// How it was done: `swap` (loaded into a scratch database that then took the live one's name) or `in_place` (in one
+    /// transaction in the live database, where our role may not create another).
     pub strategy: &'static str,
     /// When the restored database took over, UTC.
     #[serde(with = "time::serde::rfc3339")]
@@ -55,6 +56,8 @@ pub struct RestoreReport {
     /// Until when it is kept.
     #[serde(with = "time::serde::rfc3339::option")]
     pub kept_until: Option<OffsetDateTime>,
+    /// The backup of what was there before, made first where nothing else keeps it.
+    pub safety_backup: Option<BackupName>,
     /// Roles that were missing and were created without the right to sign in.
     pub created_roles: Vec<String>,
     /// How many tables were restored.

@@ -15,6 +15,8 @@ use crate::{BackupError, BackupSettings, Compression};
 
 /// A dump or load may take long; it is watched for progress instead, and this only bounds what nobody watches.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The major version from which on there is `transaction_timeout`: its programs set it, and servers before it refuse.
+const TRANSACTION_TIMEOUT: u32 = 17;
 /// How long `pg_dump` waits for a table that somebody is altering.
 const LOCK_WAIT: &str = "60s";
 
@@ -27,21 +29,45 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    /// The programs of the server's own major version. Older ones cannot dump a newer server. Newer ones make archives
-    /// that the server's own `pg_restore` does not read, and load with settings that an older server does not know.
+    /// The programs of the server's own major version or, failing that, the oldest newer ones: those make archives that
+    /// the server's own `pg_restore` does not read. Older ones cannot dump a newer server.
     pub(crate) async fn for_server(
         settings: &BackupSettings,
         runner: &dyn CommandRunner,
         server: PostgresVersion,
     ) -> Result<Self, BackupError> {
         let found = Self::installed(settings, runner, "pg_dump").await;
-        found.iter().find(|tools| tools.version.major() == server.major()).cloned().ok_or_else(|| {
-            BackupError::ToolUnavailable {
-                tool: "pg_dump",
-                needed: server.major().to_string(),
-                found: describe(&found),
-            }
+        Self::oldest_from(&found, server).ok_or_else(|| BackupError::ToolUnavailable {
+            tool: "pg_dump",
+            needed: server.major().to_string(),
+            found: describe(&found),
         })
+    }
+
+    /// The programs to load an archive with: of the server's own major version where they can read it, else the oldest
+    /// newer ones.
+    pub(crate) async fn for_loading(
+        settings: &BackupSettings,
+        runner: &dyn CommandRunner,
+        server: PostgresVersion,
+        archive: PostgresVersion,
+    ) -> Result<Self, BackupError> {
+        let found = Self::installed(settings, runner, "pg_restore").await;
+        match Self::oldest_from(&found, server.max(archive)) {
+            Some(tools) => Ok(tools),
+            // These cannot read it, and whoever asked has better words for that.
+            None => Self::for_server(settings, runner, server).await,
+        }
+    }
+
+    fn oldest_from(found: &[Self], version: PostgresVersion) -> Option<Self> {
+        let able = found.iter().filter(|tools| tools.version.major() >= version.major());
+        able.min_by_key(|tools| tools.version.major()).cloned()
+    }
+
+    /// Whether `pg_restore` would begin by setting what a server of this version does not know, and give up.
+    pub(crate) fn cannot_load_into(&self, server: PostgresVersion) -> bool {
+        self.version.major() >= TRANSACTION_TIMEOUT && server.major() < TRANSACTION_TIMEOUT
     }
 
     /// Programs that can read an archive made by this version: of its major version or, failing that, a newer one.
@@ -121,12 +147,27 @@ impl Tools {
             .timeout(LONGEST)
     }
 
-    /// Lists a dump's table of contents, which reads all of it.
-    pub(crate) fn list(&self, directory: &Path) -> Command {
+    /// Writes one section of a dump as SQL to a file.
+    pub(crate) fn script(&self, request: &ScriptRequest<'_>) -> Command {
+        let mut command = base(&self.directory.join("pg_restore"))
+            .arg("--format=directory")
+            .arg(format!("--section={}", request.section))
+            .arg(argument("--file=", request.into));
+        if let Some(list) = request.entries {
+            command = command.arg(argument("--use-list=", list));
+        }
+        if request.without_owners {
+            command = command.arg("--no-owner");
+        }
+        command.arg(request.directory).timeout(LONGEST)
+    }
+
+    /// Lists a dump's table of contents into a file, which reads all of it.
+    pub(crate) fn list(&self, directory: &Path, into: &Path) -> Command {
         base(&self.directory.join("pg_restore"))
             .arg("--format=directory")
             .arg("--list")
-            .arg("--file=/dev/null")
+            .arg(argument("--file=", into))
             .arg(directory)
             .timeout(Duration::from_secs(300))
     }
@@ -149,6 +190,17 @@ pub(crate) struct LoadRequest<'a> {
     pub database: &'a DatabaseName,
     pub directory: &'a Path,
     pub jobs: usize,
+}
+
+/// What `pg_restore` is to write as SQL.
+pub(crate) struct ScriptRequest<'a> {
+    pub directory: &'a Path,
+    /// `pre-data`, `data` or `post-data`.
+    pub section: &'static str,
+    /// A table of contents in which what is not wanted is commented out.
+    pub entries: Option<&'a Path>,
+    pub without_owners: bool,
+    pub into: &'a Path,
 }
 
 /// What a failed program left, as an error.
@@ -254,6 +306,28 @@ mod tests {
         ] {
             assert_eq!(parse_version(text), version.map(PostgresVersion), "{text}");
         }
+    }
+
+    #[test]
+    fn the_programs_of_the_server_come_first_then_the_oldest_newer_ones() {
+        let found: Vec<Tools> = [170_002, 150_018, 180_001, 160_003]
+            .map(|version| Tools { directory: PathBuf::new(), version: PostgresVersion(version) })
+            .into();
+        let chosen = |found: &[Tools], server| {
+            Tools::oldest_from(found, PostgresVersion(server)).map(|tools| tools.version.0)
+        };
+        for (server, expect) in
+            [(150_001, Some(150_018)), (170_009, Some(170_002)), (140_001, Some(150_018)), (190_000, None)]
+        {
+            assert_eq!(chosen(&found, server), expect);
+        }
+        assert_eq!(chosen(&found[..1], 150_018), Some(170_002));
+        let refused = |client, server| {
+            Tools { directory: PathBuf::new(), version: PostgresVersion(client) }
+                .cannot_load_into(PostgresVersion(server))
+        };
+        assert!(refused(170_002, 160_009) && refused(180_001, 150_001));
+        assert!(!refused(160_003, 150_018) && !refused(180_001, 170_002));
     }
 
     #[test]

@@ -246,6 +246,12 @@ pub struct BackupInfo {
     pub database: Option<String>,
     /// The version of the server that it came from, for example `15.18`.
     pub server_version: Option<String>,
+    /// The version of the `pg_dump` that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_version: Option<String>,
+    /// What there is to know before it is restored.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// The last drill of this very file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_drill: Option<Drill>,

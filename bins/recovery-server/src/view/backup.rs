@@ -34,6 +34,10 @@ pub struct Backup {
     database: Option<String>,
     /// The version of the server that it came from.
     server_version: Option<String>,
+    /// The version of the `pg_dump` that made it.
+    client_version: Option<String>,
+    /// What there is to know before it is restored.
+    warnings: Vec<String>,
     /// The last drill of it; null where there was none.
     last_drill: Option<DrillRecord>,
     /// Whether it was uploaded, as far as that is known.
@@ -61,6 +65,8 @@ impl From<BackupInfo> for Backup {
             database: info.database,
             server_version: info.server_version,
             pinned: info.pinned,
+            client_version: info.client_version,
+            warnings: info.warnings,
             last_drill: info.last_drill.map(DrillRecord::from),
             uploaded: info.uploaded,
         }
@@ -184,7 +190,8 @@ pub struct Restored {
     filename: String,
     /// Always true: a restore that did not happen is an error.
     restored: bool,
-    /// How it was done: `swap` loaded the backup into a scratch database that then took the live one's name.
+    /// How it was done: `swap` loaded the backup into a scratch database that then took the live one's name; `in_place`
+    /// replaced the contents of the live one in one transaction, where recovery may not create databases.
     strategy: &'static str,
     /// When the restored database took over.
     #[schema(format = DateTime)]
@@ -194,6 +201,8 @@ pub struct Restored {
     /// Until when it is kept.
     #[schema(format = DateTime)]
     kept_until: Option<String>,
+    /// The backup of what was there before, where no replaced database is kept; else null.
+    safety_backup: Option<String>,
     /// Roles that were missing, and were created without the right to sign in.
     created_roles: Vec<String>,
     /// How many tables were restored.
@@ -214,6 +223,7 @@ impl From<RestoreReport> for Restored {
             restored_at: timestamp(report.restored_at),
             replaced_database: report.replaced_database.map(String::from),
             kept_until: report.kept_until.map(timestamp),
+            safety_backup: report.safety_backup.map(|name| name.to_string()),
             created_roles: report.created_roles,
             tables: report.tables,
             rows: report.rows,

@@ -24,6 +24,8 @@ fn at(kind: BackupKind, created_at: OffsetDateTime) -> BackupInfo {
         problems: Vec::new(),
         database: Some("nova".to_owned()),
         server_version: Some("15.18".to_owned()),
+        client_version: Some("15.18".to_owned()),
+        warnings: Vec::new(),
         pinned: false,
         last_drill: None,
         uploaded: false,

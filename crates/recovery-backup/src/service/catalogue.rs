@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use recovery_core::{BackupInfo, BackupKind, BackupName, Verification};
+use recovery_core::{BackupInfo, BackupKind, BackupName, Verification, database::PostgresVersion};
 
 use super::BackupService;
 use crate::{
@@ -39,9 +39,17 @@ pub(super) struct ManifestCache(Mutex<HashMap<BackupName, (FileStamp, Summary)>>
 /// What a list shows of a manifest.
 #[derive(Clone)]
 enum Summary {
-    Readable { renamed_from: Option<BackupName>, kind: BackupKind, database: String, server_version: String },
+    Readable {
+        renamed_from: Option<BackupName>,
+        kind: BackupKind,
+        database: String,
+        server_version: PostgresVersion,
+        client_version: PostgresVersion,
+    },
     Legacy,
-    Unreadable { why: String },
+    Unreadable {
+        why: String,
+    },
     Unavailable,
 }
 
@@ -184,14 +192,23 @@ fn info(
         problems: check.map(|check| check.problems.clone()).unwrap_or_default(),
         database: None,
         server_version: None,
+        client_version: None,
+        warnings: Vec::new(),
         last_drill: check.and_then(|check| check.drill.clone()),
         uploaded: check.is_some_and(|check| check.uploaded),
         pinned: known.pins.contains_key(name.as_str()),
     };
     match cache.summary(path, name, stamp) {
-        Summary::Readable { renamed_from, kind, database, server_version } => {
+        Summary::Readable { renamed_from, kind, database, server_version, client_version } => {
             info.kind = kind;
-            (info.database, info.server_version) = (Some(database), Some(server_version));
+            (info.database, info.server_version) = (Some(database), Some(server_version.to_string()));
+            info.client_version = Some(client_version.to_string());
+            if client_version.major() > server_version.major() {
+                let major = client_version.major();
+                info.warnings = vec![format!(
+                    "It was made with a pg_dump newer than the server: restoring it takes pg_restore {major} or newer."
+                )];
+            }
             if let Some(original) = renamed_from {
                 info.verification = Verification::Failed;
                 info.problems = vec![renamed(&original)];
@@ -244,7 +261,8 @@ fn read_summary(path: &Path, name: &BackupName) -> Summary {
             renamed_from: (manifest.filename != *name).then_some(manifest.filename),
             kind: manifest.kind,
             database: manifest.database.to_string(),
-            server_version: manifest.server_version.to_string(),
+            server_version: manifest.server_version,
+            client_version: manifest.client_version,
         },
         Err(Flaw::Io(error)) => {
             tracing::warn!(path = %path.display(), %error, "a backup cannot be read");

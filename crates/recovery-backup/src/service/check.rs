@@ -1,5 +1,7 @@
 //! Checking a backup.
 
+use std::path::Path;
+
 use recovery_core::{BackupKind, BackupName, Progress, Verification, VerifyLevel, port::OperationContext};
 
 use super::{
@@ -100,7 +102,7 @@ impl BackupService {
         context.report(Progress::phase("reading the table of contents"));
         let tools =
             Tools::able_to_read(&self.settings, self.runner.as_ref(), manifest.client_version).await?;
-        let list = tools.list(&scratch.path().join(DATABASE));
+        let list = tools.list(&scratch.path().join(DATABASE), Path::new("/dev/null"));
         let list = async { self.runner.run(list).await.map_err(BackupError::Command) };
         let output = unless_cancelled(context, list).await?;
         if output.exit.success() {

@@ -138,8 +138,27 @@ impl CutOff {
         }
     }
 
+    /// Of a restore in one transaction of the live database.
+    fn words_in_place(&self, found: &Found) -> Option<String> {
+        let removed = self.removed(found, "its unpacked files were removed");
+        if let Some(safety) = self.fact("committing", "safety") {
+            return Some(format!(
+                "The restore was cut off while it was committed: the live database is wholly the restored one, or wholly \
+                 the one it was. What was there before is in the backup {safety}{removed}."
+            ));
+        }
+        let safety = self.fact("rewriting", "safety")?;
+        Some(format!(
+            "The restore was cut off before it was committed: the live database is the one it was; the backup {safety} \
+             that was made of it is kept{removed}."
+        ))
+    }
+
     fn words_of_swap(&self, found: &Found) -> String {
         let what = self.kind;
+        if let Some(words) = self.words_in_place(found) {
+            return words;
+        }
         if let Some((live, retired)) = self.swapped(found) {
             let kept = if found.has(retired) {
                 format!("; the one before is kept as {retired}, and can be rolled back to")
@@ -226,6 +245,27 @@ mod tests {
 
     fn databases(names: &[&str]) -> Vec<DatabaseName> {
         names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_restore_in_place_was_committed_or_was_not() {
+        let safety = json!({ "safety": "nova-safety-2026-01-31_12-00-00.tar" });
+        check(
+            OperationKind::Restore,
+            None,
+            &[("rewriting", safety.clone())],
+            |_| Found::default(),
+            "The restore was cut off before it was committed: the live database is the one it was; the backup \
+             nova-safety-2026-01-31_12-00-00.tar that was made of it is kept.",
+        );
+        check(
+            OperationKind::Restore,
+            None,
+            &[("rewriting", safety.clone()), ("committing", safety)],
+            |_| Found::default(),
+            "The restore was cut off while it was committed: the live database is wholly the restored one, or wholly the \
+             one it was. What was there before is in the backup nova-safety-2026-01-31_12-00-00.tar.",
+        );
     }
 
     #[test]

@@ -92,7 +92,8 @@ impl BackupService {
         context.report(Progress::phase("preparing"));
         let server = self.database.server().await?;
         let manifest = self.manifest(name).await?;
-        let tools = Tools::for_server(&self.settings, self.runner.as_ref(), server.version).await?;
+        let client = manifest.client_version;
+        let tools = Tools::for_loading(&self.settings, self.runner.as_ref(), server.version, client).await?;
         self.check_compatible(name, &manifest, &server, &tools).await?;
         let (work, manifest) = self.unpack(name, context).await?;
 

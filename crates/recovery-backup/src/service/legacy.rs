@@ -108,6 +108,7 @@ impl BackupService {
             tables: rows.tables.len() as u64,
             rows: rows.tables.values().sum(),
             warnings,
+            safety_backup: None,
             created_roles,
         })
     }

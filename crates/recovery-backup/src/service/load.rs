@@ -78,6 +78,33 @@ impl BackupService {
     ) -> Result<(), BackupError> {
         self.database.create_database(scratch, &manifest.profile).await?;
         crash_point("load:created");
+        let server = self.database.server().await?.version;
+        if tools.cannot_load_into(server) {
+            self.load_by_script(tools, work, scratch, context).await?;
+        } else {
+            self.load_by_program(tools, work, manifest, scratch, context).await?;
+        }
+        crash_point("load:loaded");
+
+        check_cancelled(context)?;
+        context.report(Progress::phase("comparing and analyzing"));
+        let compare = async {
+            let found = self.database.row_counts(scratch, self.settings.jobs).await?;
+            compare_rows(&manifest.rows, &found)
+        };
+        let analyze = async { Ok(self.database.analyze(scratch, self.settings.jobs).await?) };
+        unless_cancelled(context, async { tokio::try_join!(compare, analyze).map(drop) }).await?;
+        Ok(self.database.apply_profile(scratch, &manifest.profile).await?)
+    }
+
+    async fn load_by_program(
+        &self,
+        tools: &Tools,
+        work: &WorkDirectory,
+        manifest: &Manifest,
+        scratch: &DatabaseName,
+        context: &dyn OperationContext,
+    ) -> Result<(), BackupError> {
         let application_name = session_name("load", context.id());
         let directory = work.path().join(DATABASE);
         let command = tools.load(&LoadRequest {
@@ -94,18 +121,7 @@ impl BackupService {
             largest: 0,
             context,
         };
-        self.run_tool("pg_restore", command, &application_name, context, &mut watch).await?;
-        crash_point("load:loaded");
-
-        check_cancelled(context)?;
-        context.report(Progress::phase("comparing and analyzing"));
-        let compare = async {
-            let found = self.database.row_counts(scratch, self.settings.jobs).await?;
-            compare_rows(&manifest.rows, &found)
-        };
-        let analyze = async { Ok(self.database.analyze(scratch, self.settings.jobs).await?) };
-        unless_cancelled(context, async { tokio::try_join!(compare, analyze).map(drop) }).await?;
-        Ok(self.database.apply_profile(scratch, &manifest.profile).await?)
+        self.run_tool("pg_restore", command, &application_name, context, &mut watch).await
     }
 
     /// Drops scratch databases that restores of the past have left. The caller holds the database's lock, so nobody
@@ -154,7 +170,7 @@ fn rewind(mut file: &std::fs::File) -> std::io::Result<()> {
 }
 
 /// Says where the rows differ, naming at most three tables.
-fn compare_rows(expected: &RowCounts, found: &RowCounts) -> Result<(), BackupError> {
+pub(super) fn compare_rows(expected: &RowCounts, found: &RowCounts) -> Result<(), BackupError> {
     let mut differences = Vec::new();
     let names: BTreeMap<&String, ()> =
         expected.tables.keys().chain(found.tables.keys()).map(|name| (name, ())).collect();

@@ -1,7 +1,11 @@
 //! Restoring: load into a scratch database, compare, swap names. Until the swap the live database serves, and a
 //! failure drops the scratch database and nothing else.
 
-use recovery_core::{BackupKind, BackupName, Progress, database::ServerFacts, port::OperationContext};
+use recovery_core::{
+    BackupKind, BackupName, Progress,
+    database::{PostgresVersion, ServerFacts},
+    port::OperationContext,
+};
 use serde_json::json;
 
 use super::{BackupService, ExclusiveLock};
@@ -22,7 +26,12 @@ impl BackupService {
         context.report(Progress::phase("preparing"));
         let server = self.database.server().await?;
         let manifest = self.manifest(name).await?;
-        let tools = Tools::for_server(&self.settings, self.runner.as_ref(), server.version).await?;
+        let client = manifest.client_version;
+        let tools = Tools::for_loading(&self.settings, self.runner.as_ref(), server.version, client).await?;
+        if !server.may_create_databases {
+            self.check_versions(name, &manifest, &server, &tools).await?;
+            return self.restore_in_place(lock, name, &server, &tools, context).await;
+        }
         self.check_compatible(name, &manifest, &server, &tools).await?;
         // Asked again at the swap, and then told.
         self.check_replaceable().await?;
@@ -58,13 +67,30 @@ impl BackupService {
             replaced_database: swapped.replaced.map(|replaced| replaced.replaced_database),
             tables: manifest.rows.tables.len() as u64,
             rows: manifest.rows.tables.values().sum(),
-            warnings: role_warnings(&created_roles).into_iter().chain(swapped.warnings).collect(),
+            safety_backup: None,
+            warnings: role_warnings(&created_roles)
+                .into_iter()
+                .chain(client_warning(&tools, server.version))
+                .chain(swapped.warnings)
+                .collect(),
             created_roles,
         })
     }
 
-    /// Refuses what could not succeed, before anything is touched.
+    /// Refuses what could not be loaded into a second database, before anything is touched.
     pub(super) async fn check_compatible(
+        &self,
+        name: &BackupName,
+        manifest: &Manifest,
+        server: &ServerFacts,
+        tools: &Tools,
+    ) -> Result<(), BackupError> {
+        self.check_versions(name, manifest, server, tools).await?;
+        self.check_may_create(name, server)
+    }
+
+    /// Refuses what this server or these programs could not load anywhere.
+    async fn check_versions(
         &self,
         name: &BackupName,
         manifest: &Manifest,
@@ -92,7 +118,6 @@ impl BackupService {
                 "Restore it on a server of that major version, with its client programs.",
             );
         }
-        self.check_may_create(name, server)?;
         self.check_extensions(name, manifest.extensions.keys().map(String::as_str)).await
     }
 
@@ -129,6 +154,16 @@ impl BackupService {
             hint: "Install the packages of these extensions on the database server.".to_owned(),
         })
     }
+}
+
+fn client_warning(tools: &Tools, server: PostgresVersion) -> Option<String> {
+    tools.cannot_load_into(server).then(|| {
+        format!(
+            "Only the client programs of PostgreSQL {} can be used, and the server is {server}: it was loaded by one \
+             connection, more slowly. Install the client programs of the server's own major version.",
+            tools.version
+        )
+    })
 }
 
 pub(super) fn role_warnings(created: &[String]) -> Vec<String> {

@@ -106,7 +106,7 @@ impl BackupService {
         }
     }
 
-    async fn end_sessions(&self, application_name: &str) {
+    pub(super) async fn end_sessions(&self, application_name: &str) {
         match self.database.terminate_application(application_name).await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, application_name, "ended its sessions in PostgreSQL"),

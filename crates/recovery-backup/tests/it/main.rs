@@ -16,6 +16,7 @@ mod drills;
 mod everything;
 mod faults;
 mod fixture;
+mod in_place;
 mod kept;
 mod legacy;
 mod legacy_hostile;

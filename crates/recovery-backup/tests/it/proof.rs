@@ -4,10 +4,7 @@
 use std::fs;
 
 use recovery_backup::BackupError;
-use recovery_core::{
-    Actor, ErrorCode, OperationKind,
-    port::{DatabaseError, OperationContext, Unwatched},
-};
+use recovery_core::{ErrorCode, port::DatabaseError};
 use recovery_testkit::RecordingContext;
 
 use crate::{
@@ -94,22 +91,4 @@ async fn an_archive_of_a_newer_server_or_client_is_told_before_anything_is_touch
         fs::write(fixture.path(&name), bytes).unwrap();
         refused(&fixture, &name, ErrorCode::BackupIncompatible, words).await;
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_role_that_may_not_create_databases_is_told_before_anything_is_touched() {
-    let fixture = Fixture::small();
-    let name = fixture.create().await.filename;
-    fixture.server.psql(
-        "postgres",
-        "CREATE ROLE keeper LOGIN PASSWORD 'keeper-password'; ALTER DATABASE nova OWNER TO keeper",
-    );
-    let (dump, files) = (fixture.server.pg_dump_text(DATABASE), fixture.files());
-    let backups = fixture.signed_in_as("keeper", "keeper-password");
-    let context = Unwatched::new();
-    let lock = backups.lock(OperationKind::Restore, context.id(), &Actor::new("test")).await.unwrap();
-    let problem = problem(backups.restore(&lock, &name, &context).await);
-    assert_eq!(problem.code, ErrorCode::BackupIncompatible, "{problem:?}");
-    assert!(problem.detail.contains("may not create databases"), "{problem:?}");
-    fixture.assert_untouched(&dump, &files);
 }

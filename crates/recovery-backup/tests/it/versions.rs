@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use recovery_core::{ErrorCode, Problem};
+use recovery_core::{
+    Actor, ErrorCode, OperationKind, Problem,
+    port::{OperationContext, Unwatched},
+};
 use recovery_testkit::servers::PostgresServer;
 
 use crate::{
@@ -56,4 +59,31 @@ async fn an_archive_of_15_is_restored_on_17_and_one_of_17_is_refused_on_15() {
     assert_eq!(problem.code, ErrorCode::BackupIncompatible, "{problem:?}");
     assert!(problem.detail.contains("it was made on PostgreSQL 17"), "{problem:?}");
     old.assert_untouched(&dump, &files);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_newer_client_alone_the_archive_is_made_and_restored_and_both_say_so() {
+    let newer = PostgresServer::programs_of(17);
+    let fixture =
+        Fixture::on(PostgresServer::start_version(15), |settings| settings.tool_directories = vec![newer]);
+    load_everything(&fixture);
+    let before = everything::dump(&fixture);
+    let backup = fixture.create().await;
+    assert!(backup.client_version.unwrap().starts_with("17."));
+    assert!(backup.warnings[0].contains("pg_restore 17 or newer"), "{:?}", backup.warnings);
+    fixture.sql("DROP TABLE events CASCADE; DELETE FROM secrets; DROP EVENT TRIGGER no_change");
+
+    let report = fixture.restore(&backup.filename).await.unwrap();
+    assert_eq!(report.strategy, "swap");
+    assert!(report.warnings[0].contains("loaded by one connection"), "{:?}", report.warnings);
+    assert_eq!(everything::dump(&fixture), before);
+
+    // The programs of the server's own version do not read it.
+    let own = fixture.another(|_| {});
+    let (context, files) = (Unwatched::new(), fixture.files());
+    let lock = own.lock(OperationKind::Restore, context.id(), &Actor::new("test")).await.unwrap();
+    let problem = Problem::from(own.restore(&lock, &backup.filename, &context).await.unwrap_err());
+    assert_eq!(problem.code, ErrorCode::BackupIncompatible, "{problem:?}");
+    assert!(problem.detail.contains("cannot read"), "{problem:?}");
+    assert_eq!(fixture.files(), files);
 }

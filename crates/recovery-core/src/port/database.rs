@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::DatabaseRewrite;
 use super::LoadSession;
 use crate::database::{
     ConnectionTarget, DatabaseEntry, DatabaseName, DatabaseOverview, DatabaseProfile, RowCounts, ServerFacts,
@@ -191,6 +192,14 @@ pub trait DatabaseAdmin: Send + Sync {
 
     /// Ends the sessions that carry this `application_name`, and returns how many there were.
     async fn terminate_application(&self, application_name: &str) -> Result<u64, DatabaseError>;
+
+    /// Begins a transaction in which the contents of a database can be replaced. Its session carries this
+    /// `application_name`.
+    async fn rewrite(
+        &self,
+        name: &DatabaseName,
+        application_name: &str,
+    ) -> Result<Box<dyn DatabaseRewrite>, DatabaseError>;
 
     /// Takes the lock that excludes every other instance of the service on this database, or says who has it. It is
     /// held until the returned value is dropped.

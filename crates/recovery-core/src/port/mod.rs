@@ -12,6 +12,7 @@ mod key_value;
 mod load;
 mod notifier;
 mod problems;
+mod rewrite;
 
 pub use audit::{AuditEntry, AuditLog, AuditOutcome};
 pub use clock::{Clock, SystemClock};
@@ -25,3 +26,4 @@ pub use journal::{Journal, JournalEntry, JournalEvent, StateError};
 pub use key_value::{KeyValue, KeyValueError};
 pub use load::{LoadError, LoadSession};
 pub use notifier::{Notice, NoticeEvent, Notifier, NotifyError};
+pub use rewrite::{DatabaseRewrite, Kept, OtherRoles, Script};

@@ -10,7 +10,10 @@ use recovery_core::{
         ConnectionTarget, DatabaseEntry, DatabaseName, DatabaseProfile, PostgresVersion, RowCounts,
         ServerFacts, Ties,
     },
-    port::{DatabaseAdmin, DatabaseError, DatabaseLock, DatabaseSnapshot, LoadSession, LockError, Swap},
+    port::{
+        DatabaseAdmin, DatabaseError, DatabaseLock, DatabaseRewrite, DatabaseSnapshot, LoadSession,
+        LockError, Swap,
+    },
 };
 
 use super::{
@@ -19,6 +22,7 @@ use super::{
     load::Loader,
     lock, maintenance, profile,
     quote::Ident,
+    rewrite::Rewrite,
     roles,
     session::{APPLICATION_NAME, Session},
     snapshot::Snapshot,
@@ -240,6 +244,14 @@ impl DatabaseAdmin for PostgresDatabase {
             )
             .await?;
         Ok(u64::try_from(row.get::<_, i64>(0)).unwrap_or_default())
+    }
+
+    async fn rewrite(
+        &self,
+        name: &DatabaseName,
+        application_name: &str,
+    ) -> Result<Box<dyn DatabaseRewrite>, DatabaseError> {
+        Ok(Box::new(Rewrite::begin(self.target()?, name, application_name).await?))
     }
 
     async fn lock(&self, label: &str) -> Result<Box<dyn DatabaseLock>, LockError> {

@@ -4,6 +4,7 @@
 //! about its contents: the rest goes through the maintenance database.
 
 mod admin;
+mod clear;
 mod error;
 mod load;
 mod lock;
@@ -11,7 +12,9 @@ mod maintenance;
 mod profile;
 mod protected;
 mod quote;
+mod rewrite;
 mod roles;
+mod script;
 mod session;
 mod snapshot;
 mod swap;

@@ -154,6 +154,62 @@ pub(super) async fn apply(
     result
 }
 
+/// The same for the session's own database and in its open transaction, as far as our role may; returns what could not
+/// be set. Where it may not give the database away, what the owner would have had is for the present one.
+pub(super) async fn apply_what_we_may(
+    session: &Session,
+    wanted: &DatabaseProfile,
+) -> Result<Vec<String>, DatabaseError> {
+    let doing = "setting the properties of the database";
+    let name = session.database();
+    let current = read(session, name).await?;
+    let mut refusals = Vec::new();
+    let mut attempt = async |sql: &str, what: &str| {
+        session.batch(doing, "SAVEPOINT property").await?;
+        if session.batch(doing, sql).await.is_ok() {
+            return session.batch(doing, "RELEASE property").await.map(|()| true);
+        }
+        refusals.push(what.to_owned());
+        session.batch(doing, "ROLLBACK TO property; RELEASE property").await.map(|()| false)
+    };
+    let mut wanted = wanted.clone();
+    let give_away = format!("ALTER DATABASE {} OWNER TO {}", Ident(name.as_str()), Ident(&wanted.owner));
+    if current.owner != wanted.owner && !attempt(&give_away, &format!("its owner {}", wanted.owner)).await? {
+        for privilege in wanted.privileges.iter_mut().flatten() {
+            for role in [Some(&mut privilege.grantor), privilege.grantee.as_mut()].into_iter().flatten() {
+                if *role == wanted.owner {
+                    role.clone_from(&current.owner);
+                }
+            }
+        }
+        wanted.owner.clone_from(&current.owner);
+    }
+    let current = DatabaseProfile { owner: wanted.owner.clone(), ..current };
+    let statements = statements(name, &current, &wanted)?;
+    let mut rest = statements.iter();
+    while let Some(statement) = rest.next() {
+        let mut sql = statement.clone();
+        // What is granted in somebody else's name is one step of three.
+        if sql.starts_with("SET LOCAL ROLE") {
+            for part in rest.by_ref().take(2) {
+                sql = format!("{sql}; {part}");
+            }
+        }
+        attempt(&sql, shown(statement)).await?;
+    }
+    Ok(refusals)
+}
+
+/// A statement without the value that it sets, which can be a secret.
+fn shown(statement: &str) -> &str {
+    let end = [" TO ", " IS "].iter().filter_map(|word| statement.find(word)).min();
+    if statement.starts_with("ALTER") || statement.starts_with("COMMENT") {
+        end.and_then(|end| statement.get(..end)).unwrap_or(statement)
+    } else {
+        statement
+    }
+}
+
 /// What turns `current` into `wanted`.
 fn statements(
     name: &DatabaseName,

@@ -3,10 +3,12 @@
 use std::{
     future::Future,
     io::Cursor,
+    pin::pin,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
+use futures_util::{SinkExt, Stream, StreamExt};
 use recovery_core::{
     database::{ConnectionTarget, DatabaseName, ServerAddress},
     port::DatabaseError,
@@ -235,6 +237,24 @@ impl Session {
             SimpleQueryMessage::Row(row) => row.try_get(0).ok().flatten().map(str::to_owned),
             _ => None,
         }))
+    }
+
+    /// Sends rows to a `COPY … FROM STDIN` until there are no more.
+    pub(super) async fn copy(
+        &self,
+        doing: &str,
+        statement: &str,
+        mut rows: impl Stream<Item = Vec<u8>> + Unpin,
+    ) -> Result<(), DatabaseError> {
+        let copying = async {
+            let sink = self.client.copy_in::<_, Cursor<Vec<u8>>>(statement).await?;
+            let mut sink = pin!(sink);
+            while let Some(chunk) = rows.next().await {
+                sink.send(Cursor::new(chunk)).await?;
+            }
+            sink.finish().await.map(drop)
+        };
+        self.within_limit(doing, copying).await
     }
 
     async fn within_limit<T>(

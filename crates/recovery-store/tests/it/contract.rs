@@ -1,5 +1,10 @@
 //! The contract suites on the real adapters.
 
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
 use async_trait::async_trait;
 use recovery_core::{
     database::DatabaseName,
@@ -66,6 +71,15 @@ impl contract::DatabaseFixture for RealServer {
 
     async fn close_to_sessions(&self, database: &DatabaseName) {
         self.server.psql("postgres", &format!("ALTER DATABASE \"{database}\" ALLOW_CONNECTIONS false"));
+    }
+
+    fn scripts(&self, directory: &Path, table: &str, rows: u64) -> [PathBuf; 2] {
+        let paths = ["definitions", "rows"].map(|name| directory.join(name));
+        let lines: String = (1..=rows).map(|row| format!("{row}\n")).collect();
+        fs::write(&paths[0], format!("SET search_path = '';\nCREATE TABLE public.{table} (id bigint);\n"))
+            .unwrap();
+        fs::write(&paths[1], format!("COPY public.{table} (id) FROM stdin;\n{lines}\\.\n")).unwrap();
+        paths
     }
 
     async fn connect(

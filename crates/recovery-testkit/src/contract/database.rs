@@ -1,5 +1,7 @@
 //! What `ProtectedDatabase` and `DatabaseAdmin` promise.
 
+use std::path::{Path, PathBuf};
+
 use async_trait::async_trait;
 use recovery_core::{
     OperationId,
@@ -8,7 +10,7 @@ use recovery_core::{
 };
 use serde_json::{Value, json};
 
-use super::{database_load, database_swap, soon};
+use super::{database_load, database_rewrite, database_swap, soon};
 
 /// A server in a known state, and the hands of other programs on it.
 ///
@@ -33,6 +35,9 @@ pub trait DatabaseFixture: Send + Sync {
 
     /// Closes a database to new sessions, as an interrupted swap leaves it.
     async fn close_to_sessions(&self, database: &DatabaseName);
+
+    /// Writes two scripts of `pg_restore` that make `public.<table>` with so many rows: definitions, and rows.
+    fn scripts(&self, directory: &Path, table: &str, rows: u64) -> [PathBuf; 2];
 
     /// Begins a session of another program.
     async fn connect(&self, database: &DatabaseName, application_name: &str) -> Box<dyn OtherSession>;
@@ -91,6 +96,7 @@ pub async fn database_admin(fixture: &dyn DatabaseFixture) {
     locks(fixture).await;
     database_load::loads(fixture.admin()).await;
     database_swap::swaps(fixture).await;
+    database_rewrite::rewrites(fixture).await;
 }
 
 /// What both ports promise where no database is configured.
@@ -105,6 +111,7 @@ pub async fn database_unconfigured(admin: &dyn DatabaseAdmin, protected: &dyn Pr
         admin.available_extensions().await.map(drop),
         admin.ties(&any).await.map(drop),
         admin.drop_database(&any).await,
+        admin.rewrite(&any, "contract").await.map(drop),
         protected.ping().await,
         protected.overview().await.map(drop),
         protected.platform_config("key").await.map(drop),

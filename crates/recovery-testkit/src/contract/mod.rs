@@ -6,6 +6,7 @@
 mod command;
 mod database;
 mod database_load;
+mod database_rewrite;
 mod database_swap;
 mod key_value;
 mod notifier;

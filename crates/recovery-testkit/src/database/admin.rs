@@ -12,8 +12,8 @@ use recovery_core::{
         ServerFacts, SnapshotFacts, Ties,
     },
     port::{
-        DatabaseAdmin, DatabaseError, DatabaseLock, DatabaseSnapshot, LoadSession, LockError,
-        ProtectedDatabase, Swap,
+        DatabaseAdmin, DatabaseError, DatabaseLock, DatabaseRewrite, DatabaseSnapshot, LoadSession,
+        LockError, ProtectedDatabase, Swap,
     },
 };
 use serde_json::Value;
@@ -21,6 +21,7 @@ use serde_json::Value;
 use super::{
     DatabaseFaults, DatabasePoint, FakeContents, FakeDatabase, FakeSession,
     load::FakeLoader,
+    rewrite::FakeRewrite,
     server::{Server, refused},
 };
 use crate::lock;
@@ -207,6 +208,15 @@ impl DatabaseAdmin for FakeDatabase {
     async fn terminate_application(&self, application_name: &str) -> Result<u64, DatabaseError> {
         self.begin(DatabasePoint::TerminateApplication, "ending sessions").await?;
         Ok(self.locked().terminate(|session| session.application_name == application_name))
+    }
+
+    async fn rewrite(
+        &self,
+        name: &DatabaseName,
+        application_name: &str,
+    ) -> Result<Box<dyn DatabaseRewrite>, DatabaseError> {
+        self.begin(DatabasePoint::Rewrite, "beginning a transaction").await?;
+        Ok(Box::new(FakeRewrite::begin(self, name, application_name)?))
     }
 
     async fn lock(&self, label: &str) -> Result<Box<dyn DatabaseLock>, LockError> {

@@ -3,6 +3,7 @@
 mod admin;
 mod contents;
 mod load;
+mod rewrite;
 mod server;
 
 use std::{
@@ -74,6 +75,14 @@ pub enum DatabasePoint {
     Lock,
     /// `still_held`.
     StillHeld,
+    /// `rewrite`.
+    Rewrite,
+    /// `clear` of a rewrite.
+    RewriteClear,
+    /// `run` of a rewrite.
+    RewriteRun,
+    /// `commit` of a rewrite, before anything is done.
+    RewriteCommit,
 }
 
 /// The faults of a [`FakeDatabase`].

@@ -238,6 +238,9 @@ impl Program {
         if arguments.get("list").is_some() {
             return Ok(Self::says(dump.list()));
         }
+        if arguments.get("dbname").is_none() {
+            return self.write_script(&arguments, &dump, directory.as_ref());
+        }
         arguments.insist(&["no-password", "exit-on-error", "dbname"]).map_err(|words| self.error(words))?;
         let database = self.database_name(arguments.get("dbname").unwrap_or_default(), true)?;
         let session = self.sign_in(command, &database)?;
@@ -245,6 +248,27 @@ impl Program {
         let contents = dump.read_rows(directory.as_ref()).map_err(|words| self.error(words))?;
         self.tools.database.locked().load(&database, contents).map_err(|words| self.error(words))?;
         self.pass(ToolPoint::Loaded, &session).await?;
+        Ok(exits(0, ""))
+    }
+
+    /// Writes one section to a file: of the rows, what a transaction of the fake server loads.
+    fn write_script(
+        &self,
+        arguments: &Arguments,
+        dump: &Dump,
+        directory: &std::path::Path,
+    ) -> Result<CommandOutput, GivesUp> {
+        arguments.insist(&["file", "section"]).map_err(|words| self.error(words))?;
+        let text = match arguments.get("section") {
+            Some("data") => {
+                let contents = dump.read_rows(directory).map_err(|words| self.error(words))?;
+                serde_json::to_vec(&contents).expect("contents are plain data")
+            }
+            Some("pre-data" | "post-data") => Vec::new(),
+            _ => return Err(self.error("unrecognized section name")),
+        };
+        let file = PathBuf::from(arguments.os("file").unwrap_or_default());
+        std::fs::write(file, text).map_err(|error| self.error(format!("could not write file: {error}")))?;
         Ok(exits(0, ""))
     }
 
@@ -286,4 +310,7 @@ const RESTORE_FLAGS: &[Flag] = &[
     Flag::alone("no-password", 'w'),
     Flag::alone("list", 'l'),
     Flag::alone("exit-on-error", 'e'),
+    Flag::alone("no-owner", 'O'),
+    Flag::with_value("use-list", 'L'),
+    Flag::long_with_value("section"),
 ];

@@ -1,5 +1,7 @@
 //! Every fake passes the suite of its port.
 
+use std::path::{Path, PathBuf};
+
 use async_trait::async_trait;
 use recovery_core::{
     database::DatabaseName,
@@ -8,8 +10,8 @@ use recovery_core::{
     },
 };
 use recovery_testkit::{
-    FakeDatabase, FakeProgram, FakeRunner, FakeSession, MemoryAuditLog, MemoryDocuments, MemoryJournal,
-    MemoryKeyValue, NotifyPoint, RecordingNotifier,
+    FakeContents, FakeDatabase, FakeProgram, FakeRunner, FakeSession, MemoryAuditLog, MemoryDocuments,
+    MemoryJournal, MemoryKeyValue, NotifyPoint, RecordingNotifier,
     contract::{self, CommandCases, DatabaseFixture, OtherSession},
     exits,
 };
@@ -121,6 +123,15 @@ impl DatabaseFixture for Fixture {
 
     async fn close_to_sessions(&self, database: &DatabaseName) {
         self.0.change(database, |entry| entry.accepts_sessions = false);
+    }
+
+    fn scripts(&self, directory: &Path, table: &str, rows: u64) -> [PathBuf; 2] {
+        let tables = [(format!("public.{table}"), rows)].into();
+        let contents = FakeContents { tables, ..FakeContents::default() };
+        let paths = ["definitions", "rows"].map(|name| directory.join(name));
+        std::fs::write(&paths[0], "").unwrap();
+        std::fs::write(&paths[1], serde_json::to_vec(&contents).unwrap()).unwrap();
+        paths
     }
 
     async fn connect(&self, database: &DatabaseName, application_name: &str) -> Box<dyn OtherSession> {

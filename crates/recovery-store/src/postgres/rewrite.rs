@@ -1,0 +1,194 @@
+//! Replacing the contents of a database in one transaction.
+
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::{self, BufReader},
+    path::Path,
+    slice,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use futures_util::stream;
+use recovery_core::{
+    database::{ConnectionTarget, DatabaseName, DatabaseProfile, RowCounts},
+    port::{DatabaseError, DatabaseRewrite, Kept, OtherRoles, Script},
+};
+use tokio::sync::mpsc;
+
+use super::{
+    clear,
+    error::refused,
+    maintenance, profile,
+    script::{self, Piece},
+    session::Session,
+    tables,
+};
+
+/// How long the server is asked how a commit ended whose answer was lost.
+const ASK_LIMIT: Duration = Duration::from_secs(30);
+/// How many pieces are read ahead.
+const AHEAD: usize = 8;
+
+pub(super) struct Rewrite {
+    target: ConnectionTarget,
+    session: Session,
+    /// The server's major version.
+    major: u32,
+    /// The transaction's id, by which it can be asked for afterwards.
+    transaction: String,
+}
+
+impl Rewrite {
+    pub(super) async fn begin(
+        target: &ConnectionTarget,
+        name: &DatabaseName,
+        application_name: &str,
+    ) -> Result<Self, DatabaseError> {
+        let doing = "beginning a transaction";
+        let session = Session::connect(target, name, application_name).await?.unlimited();
+        let major = profile::server_version(&session).await? / 10_000;
+        session.batch(doing, "BEGIN").await?;
+        let transaction = current_transaction(&session, doing).await?;
+        Ok(Self { target: target.clone(), session, major, transaction })
+    }
+
+    /// Asks whether the transaction was committed, once the connection that ended it is gone.
+    async fn was_committed(&self) -> Result<bool, DatabaseError> {
+        let doing = "asking whether the restore was committed";
+        let give_up = Instant::now() + ASK_LIMIT;
+        let ask = async || {
+            let session = maintenance::connect(&self.target).await?;
+            let sql = format!("SELECT pg_catalog.pg_xact_status('{}'::pg_catalog.xid8)", self.transaction);
+            session.text(doing, &sql).await
+        };
+        loop {
+            match ask().await {
+                Ok(Some(status)) if status == "committed" => return Ok(true),
+                Ok(Some(status)) if status == "aborted" => return Ok(false),
+                Ok(None) => return Ok(false),
+                Ok(Some(_)) | Err(_) if Instant::now() < give_up => {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                Ok(Some(_)) => return Err(DatabaseError::TimedOut { doing: doing.to_owned() }),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+async fn current_transaction(session: &Session, doing: &str) -> Result<String, DatabaseError> {
+    let id = session.text(doing, "SELECT pg_catalog.pg_current_xact_id()").await?;
+    id.ok_or_else(|| refused(doing, "the transaction has no id"))
+}
+
+#[async_trait]
+impl DatabaseRewrite for Rewrite {
+    async fn other_roles(&self, roles: &[String]) -> Result<OtherRoles, DatabaseError> {
+        // Before 16 every member could become the role.
+        let right = if self.major >= 16 { "SET" } else { "MEMBER" };
+        let rows = self
+            .session
+            .query(
+                "looking for roles",
+                "SELECT w.name, r.oid IS NULL, coalesce(pg_catalog.pg_has_role(r.oid, $2), false)
+                 FROM pg_catalog.unnest($1::text[]) w (name)
+                 LEFT JOIN pg_catalog.pg_roles r ON r.rolname::text = w.name",
+                &[&roles, &right],
+            )
+            .await?;
+        let mut other = OtherRoles::default();
+        for row in &rows {
+            let (name, is_missing, is_ours): (String, bool, bool) = (row.get(0), row.get(1), row.get(2));
+            if is_missing {
+                other.missing.insert(name);
+            } else if !is_ours {
+                other.foreign.insert(name);
+            }
+        }
+        Ok(other)
+    }
+
+    async fn impossible_extensions(&self, names: &[String]) -> Result<Vec<String>, DatabaseError> {
+        let rows = self
+            .session
+            .query(
+                "looking for extensions",
+                "SELECT w.name FROM pg_catalog.unnest($1::text[]) w (name)
+                 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE e.extname::text = w.name)
+                   AND NOT EXISTS (SELECT FROM pg_catalog.pg_available_extension_versions v
+                                   WHERE v.name::text = w.name
+                                     AND (NOT v.superuser OR v.trusted
+                                          OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = CURRENT_USER)))",
+                &[&names],
+            )
+            .await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    async fn clear(&self, keep: &BTreeSet<String>) -> Result<Kept, DatabaseError> {
+        clear::lock_tables(&self.session).await?;
+        clear::clear(&self.session, keep).await
+    }
+
+    async fn run(&self, kind: Script, path: &Path, done: &AtomicU64) -> Result<(), DatabaseError> {
+        let doing = "loading the backup";
+        let unreadable = |error: io::Error| refused(doing, format!("cannot read the script: {error}"));
+        let (sender, mut pieces) = mpsc::channel(AHEAD);
+        let (path, major) = (path.to_owned(), self.major);
+        let reading = tokio::task::spawn_blocking(move || {
+            let input = BufReader::with_capacity(256 * 1024, File::open(path)?);
+            script::read(kind, major, input, |piece, read| sender.blocking_send((piece, read)).is_ok())
+        });
+        while let Some((piece, read)) = pieces.recv().await {
+            done.store(read, Ordering::Relaxed);
+            match piece {
+                Piece::Sql(sql) => self.session.batch(doing, &sql).await?,
+                Piece::Copy(statement) => {
+                    let rows = stream::poll_fn(|context| {
+                        pieces.poll_recv(context).map(|next| match next {
+                            Some((Piece::Rows(rows), read)) => {
+                                done.store(read, Ordering::Relaxed);
+                                Some(rows)
+                            }
+                            // The reader has ended early where there is no end; it says why below.
+                            _ => None,
+                        })
+                    });
+                    self.session.copy(doing, &statement, rows).await?;
+                }
+                Piece::Rows(_) | Piece::End => return Err(refused(doing, "rows of no table")),
+            }
+        }
+        reading.await.map_err(|error| refused(doing, error.to_string()))?.map_err(unreadable)
+    }
+
+    async fn row_counts(&self) -> Result<RowCounts, DatabaseError> {
+        let names = tables::counted(&self.session).await?;
+        tables::count_rows(slice::from_ref(&self.session), &names).await
+    }
+
+    async fn apply_profile(&self, wanted: &DatabaseProfile) -> Result<Vec<String>, DatabaseError> {
+        profile::apply_what_we_may(&self.session, wanted).await
+    }
+
+    async fn commit(self: Box<Self>) -> Result<(), DatabaseError> {
+        let doing = "committing the restore";
+        // A script that ended the transaction would have made part of it so for everybody, and this part is not all.
+        if current_transaction(&self.session, doing).await? != self.transaction {
+            return Err(refused(doing, "the backup's own statements have ended the transaction"));
+        }
+        match self.session.batch(doing, "COMMIT").await {
+            Err(error) if !self.session.is_ready() => {
+                if self.was_committed().await? {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            }
+            ended => ended,
+        }
+    }
+}
