@@ -26,10 +26,10 @@ use crate::{
     alerts::Alerts,
     auth::{AccessSettings, Auth},
     dependencies::{self, Dependencies},
-    drills, housekeeping,
+    housekeeping,
     http::Strangers,
     operations::{EventHub, Operations, chain},
-    schedule::{self, Checkpoints, Job, Schedule},
+    schedule::{self, Checkpoints, Drills, Job, Schedule},
 };
 
 /// Everything outside that the service reaches.
@@ -132,7 +132,10 @@ impl App {
             schedule: Schedule::new(Arc::clone(&documents)),
             checkpoint_interval: settings.checkpoint_interval,
             removed: Arc::default(),
-            jobs: vec![Arc::new(Checkpoints { interval: settings.checkpoint_interval })],
+            jobs: vec![
+                Arc::new(Checkpoints { interval: settings.checkpoint_interval }),
+                Arc::new(Drills { interval: settings.drill_interval }),
+            ],
             looked_for_leftovers: CancellationToken::new(),
             backups: Arc::new(BackupService::new(
                 settings.backup,
@@ -196,8 +199,6 @@ impl App {
                 app.auth.refresh().await;
             }
         });
-        let app = Arc::clone(self);
-        self.in_background(async move { drills::run(&app).await });
         let app = Arc::clone(self);
         self.in_background(async move {
             app.clear_up_once_possible().await;

@@ -12,7 +12,6 @@ pub mod cli;
 #[cfg(feature = "crash-points")]
 pub mod crash;
 mod dependencies;
-mod drills;
 mod housekeeping;
 pub mod http;
 pub mod logging;

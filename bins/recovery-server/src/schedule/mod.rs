@@ -5,6 +5,7 @@
 //! after a failure in longer and longer pauses, and says how it went to [`Alerts`](crate::alerts::Alerts).
 
 mod checkpoint;
+mod drill;
 mod due;
 mod memory;
 
@@ -28,6 +29,7 @@ use self::{
 use crate::{alerts::Subject, app::App, operations::Failure};
 
 pub(crate) use checkpoint::{Checkpoints, good_checkpoints};
+pub(crate) use drill::Drills;
 
 /// How often it is looked whether something is due, at least: the clock may have been set, and files may have gone.
 const LOOK: Duration = Duration::from_secs(60);

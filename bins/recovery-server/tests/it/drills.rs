@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use crate::world::{Answer, Call, World};
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 async fn drill(world: &World, name: &str) -> Answer {
     let call = Call::post(&format!("backups/{name}/verify")).admin().json(r#"{"level": "restore"}"#);
     world.send(call).await
@@ -150,27 +152,28 @@ async fn made_by_itself(world: &World, count: usize) -> Vec<String> {
 
 #[actix_web::test]
 async fn drills_come_by_themselves_at_their_rate_whether_the_service_restarts_or_not() {
-    let often = |settings: &mut AppSettings| settings.drill_interval = Some(Duration::from_millis(100));
+    let hourly = |settings: &mut AppSettings| settings.drill_interval = Some(HOUR);
     let world = World::new();
     let name = world.backup().await;
-    let mut world = world.restarted_with(often);
+    let mut world = world.restarted_with(hourly);
     world.app.start().await;
     assert_eq!(made_by_itself(&world, 1).await, std::slice::from_ref(&name));
-    // The clock stands still, so that none is due, however often the service looks and is started.
-    for _ in 0..2 {
-        world.app.shutdown(Duration::from_secs(1)).await;
-        world = world.restarted_with(often);
-        world.app.start().await;
-    }
     let drilled_at = world.app.backups().drills().await.last.unwrap().at;
     let newer = world.backup().await;
-    assert_eq!(
-        made_by_itself(&world, 2).await,
-        [newer, name],
-        "a second has gone by, and the newest is tried"
-    );
+    // None is due, however often the service is started.
+    for _ in 0..3 {
+        world.app.shutdown(Duration::from_secs(1)).await;
+        world.clock.advance(HOUR / 4);
+        world = world.restarted_with(hourly);
+        world.app.start().await;
+    }
+    world.app.shutdown(Duration::from_secs(1)).await;
+    world.clock.advance(HOUR / 4);
+    let world = world.restarted_with(hourly);
+    world.app.start().await;
+    assert_eq!(made_by_itself(&world, 2).await, [newer, name], "two, and the newest backup is tried");
     let drills = world.app.backups().drills().await;
-    assert_eq!((drills.last.unwrap().at - drilled_at).whole_seconds(), 1);
+    assert_eq!((drills.last.unwrap().at - drilled_at).whole_seconds(), 3601);
     world.app.shutdown(Duration::from_secs(1)).await;
 }
 
@@ -189,8 +192,28 @@ async fn what_is_bad_or_from_elsewhere_is_not_tried_by_itself() {
     bytes[middle] ^= 1;
     std::fs::write(path(&bad), bytes).unwrap();
     world.send(Call::post(&format!("backups/{bad}/verify")).admin().json("{}")).await;
-    let world = world.restarted_with(|settings| settings.drill_interval = Some(Duration::from_millis(100)));
+    let world = world.restarted_with(|settings| settings.drill_interval = Some(HOUR));
     world.app.start().await;
     assert_eq!(made_by_itself(&world, 1).await, [good]);
+    world.app.shutdown(Duration::from_secs(1)).await;
+}
+
+#[actix_web::test]
+async fn a_drill_that_finds_its_backup_bad_is_told() {
+    let world = World::new();
+    let name = world.backup().await;
+    for _ in 0..2 {
+        world.tools.faults().fail_next(ToolPoint::Load, || exits(1, "pg_restore: error: no"));
+    }
+    let world = world.restarted_with(|settings| settings.drill_interval = Some(HOUR));
+    world.app.start().await;
+    made_by_itself(&world, 1).await;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while world.notifier.taken().is_empty() {
+        assert!(Instant::now() < deadline, "nobody is told");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let told = world.notifier.taken().remove(0);
+    assert!(format!("{told:?}").contains(&name), "{told:?}");
     world.app.shutdown(Duration::from_secs(1)).await;
 }
