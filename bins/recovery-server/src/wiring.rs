@@ -139,6 +139,7 @@ impl App {
                 tool_directories: settings.tool_directories.clone(),
                 keep_replaced: settings.keep_replaced,
                 retention: settings.retention,
+                include: settings.backup_include.clone(),
                 ..BackupSettings::new(&settings.backup_dir)
             },
             admin_secret,

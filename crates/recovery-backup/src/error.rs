@@ -8,6 +8,8 @@ use recovery_core::{
 };
 use time::OffsetDateTime;
 
+use crate::IncludeName;
+
 /// A backup, a restore or what belongs to them could not be done. Nothing that was there before is changed or lost.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -110,6 +112,27 @@ pub enum BackupError {
         #[source]
         source: std::io::Error,
     },
+    /// An included directory cannot be used.
+    #[error("cannot {doing} the included directory {name}")]
+    Include {
+        /// What was being done, for example `look at`.
+        doing: &'static str,
+        /// The directory.
+        name: IncludeName,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// An included directory is not one whose contents can be replaced.
+    #[error("the files of {name} cannot be replaced: {why}")]
+    IncludeUnusable {
+        /// The directory.
+        name: IncludeName,
+        /// Why not, in words.
+        why: String,
+        /// What would help.
+        hint: &'static str,
+    },
     /// There is not enough disk space.
     #[error("not enough disk space {place}: {needed} bytes are needed, {available} are free")]
     NoSpace {
@@ -181,6 +204,17 @@ impl BackupError {
     }
 }
 
+impl BackupError {
+    /// A step on an included directory failed.
+    pub(crate) fn include(
+        doing: &'static str,
+        name: &IncludeName,
+    ) -> impl FnOnce(std::io::Error) -> Self + use<> {
+        let name = name.clone();
+        move |source| Self::Include { doing, name, source }
+    }
+}
+
 impl From<BackupError> for Problem {
     fn from(error: BackupError) -> Self {
         let text = error.to_string();
@@ -239,6 +273,17 @@ impl From<BackupError> for Problem {
                     "Check that BACKUP_DIR exists, is mounted, and that the recovery service may read and write it.",
                 ),
             },
+            BackupError::Include { source, .. } => match source.kind() {
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => problem(
+                    ErrorCode::InsufficientStorage,
+                    "Free space where that directory lies, then try again.",
+                ),
+                _ => problem(
+                    ErrorCode::StorageUnavailable,
+                    "Check that BACKUP_INCLUDE names a directory that exists and that the recovery service may write.",
+                ),
+            },
+            BackupError::IncludeUnusable { hint, .. } => problem(ErrorCode::StorageUnavailable, hint),
             BackupError::NoSpace { .. } => {
                 problem(ErrorCode::InsufficientStorage, "Free that space, then try again.")
             }

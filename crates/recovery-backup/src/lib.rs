@@ -9,6 +9,7 @@
 mod archive;
 mod directory;
 mod error;
+mod files;
 mod legacy;
 mod manifest;
 mod records;
@@ -21,8 +22,11 @@ mod tools;
 mod work;
 
 pub use error::BackupError;
-pub use manifest::{Manifest, Member};
-pub use report::{ReplacedDatabase, RestoreReport, RetentionReport, RollbackReport, VerifyReport};
+pub use files::{IncludeName, IncludedDirectory, InvalidIncludeName, KeptDirectory};
+pub use manifest::{IncludedFiles, Manifest, Member};
+pub use report::{
+    ReplacedDatabase, RestoreReport, RetentionReport, RollbackReport, SwitchedDirectory, VerifyReport,
+};
 pub use retention::{Removal, RemovalReason, RetentionPolicy, to_remove};
 pub use service::{BackupFile, BackupService, DirectoryLock, ExclusiveLock, Reconciled};
 pub use settings::{BackupSettings, Compression};

@@ -9,10 +9,13 @@ use recovery_core::{
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use crate::{IncludeName, files::Warnings};
+
 /// What an archive holds. `manifest.json` is its first member, so that listing needs no more than its first bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The version of this format: [`Manifest::FORMAT_VERSION`].
+    /// The version of this format: [`Manifest::PLAIN`], or [`Manifest::WITH_FILES`] where the archive holds more than
+    /// the database, so that a program that does not know of files refuses it instead of losing them.
     pub format_version: u32,
     /// The archive's own file name.
     pub filename: BackupName,
@@ -45,17 +48,76 @@ pub struct Manifest {
     pub database_size_bytes: u64,
     /// The rows of every table, counted in the snapshot of the dump.
     pub rows: RowCounts,
-    /// Every other member of the archive, in order.
+    /// The members of the database's dump, in order.
     pub members: Vec<Member>,
+    /// The directories that follow them, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<IncludedFiles>,
+    /// What could not be taken as it was, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 impl Manifest {
-    /// The version of the format that this program writes, and the newest that it reads.
-    pub const FORMAT_VERSION: u32 = 1;
+    /// The version of an archive that holds a database and nothing else.
+    pub const PLAIN: u32 = 1;
+    /// The version of an archive with files, the newest that this program reads.
+    pub const WITH_FILES: u32 = 2;
     /// The name of the member.
     pub const MEMBER: &str = "manifest.json";
     /// The longest manifest that is read, in bytes.
     pub const MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+    /// The version that an archive of these contents has.
+    #[must_use]
+    pub fn version_of_contents(&self) -> u32 {
+        if self.files.is_empty() { Self::PLAIN } else { Self::WITH_FILES }
+    }
+
+    /// How long the JSON can be in which the results of packing these directories stand, in bytes.
+    pub(crate) fn room_for(names: impl Iterator<Item = IncludeName>) -> usize {
+        let longest = "0".repeat(64);
+        let files = names.map(|name| IncludedFiles {
+            sums: Member { path: IncludedFiles::sums_path(&name), size: u64::MAX, sha256: longest.clone() },
+            name,
+            files: u64::MAX,
+            entries: u64::MAX,
+            bytes: u64::MAX,
+            size: u64::MAX,
+            sha256: longest.clone(),
+        });
+        let files = files.collect::<Vec<_>>();
+        // Indented by four more than it stands here, in at most 16 lines each.
+        let json = serde_json::to_string_pretty(&files).map_or(0, |json| json.len());
+        json + files.len() * 64 + Warnings::MAX_JSON + 256
+    }
+}
+
+/// A directory in an archive. Its entries stand as `files/<name>/…`, in the format of tar, and are followed by the
+/// member [`sums`](IncludedFiles::sums).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncludedFiles {
+    /// Its name.
+    pub name: IncludeName,
+    /// How many files it holds.
+    pub files: u64,
+    /// How many files, directories and links, itself included.
+    pub entries: u64,
+    /// The bytes of all its files, holes left out.
+    pub bytes: u64,
+    /// How many bytes of the archive its entries take.
+    pub size: u64,
+    /// The SHA-256 of these, headers and padding included, in lower-case hexadecimal.
+    pub sha256: String,
+    /// The checksums of its files, as `sha256sum --check` reads them; a file with holes has none.
+    pub sums: Member,
+}
+
+impl IncludedFiles {
+    /// The path of the member with the checksums.
+    pub(crate) fn sums_path(name: &IncludeName) -> String {
+        format!("{}/{name}.sha256", crate::files::FILES)
+    }
 }
 
 /// What a list shows of a manifest. Of the rest no more is read than that it is JSON.
@@ -69,6 +131,10 @@ pub(crate) struct Heading {
     pub server_version: PostgresVersion,
     pub client_version: PostgresVersion,
     pub database: DatabaseName,
+    #[serde(default)]
+    pub files: Vec<IncludedFiles>,
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// What is compared of every first member, however much of it is read.

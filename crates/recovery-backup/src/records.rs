@@ -17,13 +17,14 @@ use recovery_core::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use time::OffsetDateTime;
 
-use crate::{BackupError, ReplacedDatabase, directory::open_lock_file, work::blocking};
+use crate::{BackupError, ReplacedDatabase, directory::open_lock_file, files::Switch, work::blocking};
 
 const VERIFICATIONS: &str = "verifications.json";
 const DRILLS: &str = "drills.json";
 const REPLACED: &str = "replaced.json";
 const PINS: &str = "pins.json";
 const PENDING_SWAP: &str = "swap.json";
+const PENDING_FILES: &str = "files.json";
 
 /// What the last check of a backup found, and of which file: another file of the same name was never checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,6 +137,17 @@ impl From<&std::fs::Metadata> for DirectoryStamp {
     fn from(data: &std::fs::Metadata) -> Self {
         Self { device: data.dev(), inode: data.ino() }
     }
+}
+
+/// Directories that change together with databases.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PendingFiles {
+    /// The name of the live database.
+    pub live: DatabaseName,
+    /// What the present one is called once the other has taken over; `None` where there is none.
+    pub retired: Option<DatabaseName>,
+    /// The directories.
+    pub switches: Vec<Switch>,
 }
 
 /// The documents, each changed by one writer at a time.
@@ -276,6 +288,20 @@ impl Records {
                 self.write(PENDING_SWAP, &swap).await
             }
             None => Ok(self.documents.remove(PENDING_SWAP).await?),
+        }
+    }
+
+    /// Directories of which it is not known that they have followed their database. That this cannot be read is an
+    /// error: what it names must not be taken for something that nobody needs.
+    pub(crate) async fn pending_files(&self) -> Result<Option<PendingFiles>, StateError> {
+        self.read(PENDING_FILES).await
+    }
+
+    /// Notes which directories are to follow a database, or that they have.
+    pub(crate) async fn set_pending_files(&self, files: Option<&PendingFiles>) -> Result<(), BackupError> {
+        match files {
+            Some(files) => self.write(PENDING_FILES, files).await,
+            None => Ok(self.documents.remove(PENDING_FILES).await?),
         }
     }
 

@@ -4,7 +4,7 @@ use recovery_core::{BackupName, Drill, OperationId, Verification, VerifyLevel, d
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::Removal;
+use crate::{IncludeName, KeptDirectory, Removal};
 
 /// What a verification found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -64,8 +64,19 @@ pub struct RestoreReport {
     pub tables: u64,
     /// How many rows they have together.
     pub rows: u64,
+    /// The included directories whose contents were replaced.
+    pub files: Vec<SwitchedDirectory>,
     /// What the reader should know besides.
     pub warnings: Vec<String>,
+}
+
+/// An included directory whose contents a restore or rollback has replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SwitchedDirectory {
+    /// What it is called in archives.
+    pub name: IncludeName,
+    /// What is called now what was there before: a directory beside it, or one in it where it is a mount point.
+    pub kept_as: String,
 }
 
 /// What a rollback did.
@@ -83,6 +94,8 @@ pub struct RollbackReport {
     /// Until when it is kept.
     #[serde(with = "time::serde::rfc3339::option")]
     pub kept_until: Option<OffsetDateTime>,
+    /// The included directories whose contents were brought back.
+    pub files: Vec<SwitchedDirectory>,
     /// What the reader should know besides.
     pub warnings: Vec<String>,
 }
@@ -102,4 +115,7 @@ pub struct ReplacedDatabase {
     /// Until when it is kept, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub kept_until: OffsetDateTime,
+    /// The files that were replaced with it, and come back with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<KeptDirectory>,
 }

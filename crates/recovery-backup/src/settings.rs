@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
-use crate::RetentionPolicy;
+use crate::{IncludedDirectory, RetentionPolicy};
 
 /// Where backups lie and how they are made.
 #[derive(Clone, Debug)]
@@ -21,6 +21,9 @@ pub struct BackupSettings {
     pub keep_replaced: Duration,
     /// Which backups are kept.
     pub retention: RetentionPolicy,
+    /// Directories that belong to every backup besides the database; none is in another one, or has the backup
+    /// directory in it.
+    pub include: Vec<IncludedDirectory>,
 }
 
 impl BackupSettings {
@@ -36,6 +39,7 @@ impl BackupSettings {
             tool_directories: Self::default_tool_directories(),
             keep_replaced: Duration::from_secs(72 * 3600),
             retention: RetentionPolicy::default(),
+            include: Vec::new(),
         }
     }
 

@@ -261,6 +261,20 @@ pub struct BackupInfo {
     /// Whether it is kept until somebody says otherwise.
     #[serde(default)]
     pub pinned: bool,
+    /// The directories that it holds besides the database.
+    #[serde(default)]
+    pub files: Vec<BackupFiles>,
+}
+
+/// A directory in a backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupFiles {
+    /// What it is called there.
+    pub name: String,
+    /// How many files it holds.
+    pub files: u64,
+    /// Their bytes, holes left out.
+    pub bytes: u64,
 }
 
 #[cfg(test)]

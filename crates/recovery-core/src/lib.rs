@@ -12,7 +12,7 @@ pub mod operation;
 pub mod port;
 pub mod problem;
 
-pub use backup::{BackupInfo, BackupKind, BackupName, Verification, VerifyLevel};
+pub use backup::{BackupFiles, BackupInfo, BackupKind, BackupName, Verification, VerifyLevel};
 pub use crash::crash_point;
 #[cfg(feature = "crash-points")]
 pub use crash::on_crash_point;

@@ -3,7 +3,7 @@
 use recovery_core::{BackupKind, DrillResult, OperationKind, Progress, Unit, Verification, VerifyLevel};
 use time::OffsetDateTime;
 
-use super::view::{Backup, Checkpoints, Contents, DatabaseStatus, Outcome, Restore, Status};
+use super::view::{Backup, Checkpoints, Contents, DatabaseStatus, Directory, Outcome, Restore, Status};
 use crate::settings::EffectiveSetting;
 
 /// A table with a heading; columns as wide as their widest cell, the last one free.
@@ -54,6 +54,12 @@ pub(super) fn backups(backups: &[Backup]) -> String {
         }
     }
     text
+}
+
+/// What a backup holds of a directory.
+fn in_words(directory: &Directory) -> String {
+    let Directory { name, files, .. } = directory;
+    format!("It holds the directory {name}: {} files, {}.", grouped(*files), bytes(directory.bytes))
 }
 
 /// The list of restores.
@@ -153,13 +159,17 @@ pub(super) fn restore_explanation(
     let what = contents.map_or_else(
         || "What it holds is not known before it is unpacked.".to_owned(),
         |contents| {
-            format!(
+            let database = format!(
                 "It holds the database {}: {} tables with {} rows, {} on its server.",
                 printable(&contents.database),
                 contents.rows.tables.len(),
                 grouped(contents.rows.tables.values().sum()),
                 bytes(contents.database_size_bytes)
-            )
+            );
+            std::iter::once(database)
+                .chain(contents.files.iter().map(in_words))
+                .collect::<Vec<_>>()
+                .join("\n")
         },
     );
     format!(
@@ -229,6 +239,15 @@ pub(super) fn outcome(kind: OperationKind, outcome: &Outcome) -> String {
             .iter()
             .map(|removed| format!("Removed {}: {}.", removed.filename, printable(&removed.why))),
     );
+    for directory in &outcome.files {
+        lines.push(match &directory.kept_as {
+            Some(kept) => {
+                let kept = printable(kept);
+                format!("The files of {} were replaced; those before are kept as {kept}.", directory.name)
+            }
+            None => in_words(directory),
+        });
+    }
     lines.extend(outcome.warnings.iter().map(|warning| format!("Note: {}", printable(warning))));
     if let Some(database) = &outcome.replaced_database {
         let until = outcome.kept_until.map(|at| format!(" until {}", moment(at))).unwrap_or_default();
@@ -381,7 +400,8 @@ mod tests {
     fn an_explanation_says_what_goes_and_what_comes() {
         let contents: Contents = serde_json::from_value(json!({
             "database": "nova", "database_size_bytes": 1_073_741_824,
-            "rows": {"tables": {"public.memories": 1_234_567, "public.tasks": 1}, "large_objects": 0}
+            "rows": {"tables": {"public.memories": 1_234_567, "public.tasks": 1}, "large_objects": 0},
+            "files": [{"name": "sources", "files": 1200, "entries": 1300, "bytes": 2048}]
         }))
         .unwrap();
         let now = DatabaseStatus {
@@ -394,6 +414,7 @@ mod tests {
         insta::assert_snapshot!(text, @r"
         Restoring nova-backup-2026-01-31_23-59-59.tar of 2026-01-31 23:59:59 UTC (893.2 MiB, verified (contents)).
         It holds the database nova: 2 tables with 1,234,568 rows, 1.0 GiB on its server.
+        It holds the directory sources: 1,200 files, 2.0 KiB.
         It takes the place of the present database (connected, 893 MB, 42 tables), which is kept and can be brought back with `nova-recovery rollback`.
         What was written since the backup will not be in the restored database.
         ");
@@ -405,12 +426,14 @@ mod tests {
             "id": "018f0000-0000-7000-8000-000000000000", "filename": "nova-backup-2026-01-31_23-59-59.tar",
             "restored": true, "replaced_database": "nova__before_20260201_000000",
             "kept_until": "2026-02-04T00:00:00Z", "created_roles": ["reader"], "tables": 2, "rows": 12,
+            "files": [{"name": "sources", "kept_as": "sources.before-20260201_000000"}],
             "warnings": ["pg_restore is newer than the server."]
         }))
         .unwrap();
         insta::assert_snapshot!(super::outcome(OperationKind::Restore, &outcome), @r"
         Restored nova-backup-2026-01-31_23-59-59.tar: 2 tables with 12 rows.
         Roles that were missing were created without the right to sign in: reader.
+        The files of sources were replaced; those before are kept as sources.before-20260201_000000.
         Note: pg_restore is newer than the server.
         The database that was there before is kept as nova__before_20260201_000000 until 2026-02-04 00:00:00 UTC.
         To bring it back: nova-recovery rollback 018f0000-0000-7000-8000-000000000000

@@ -170,6 +170,23 @@ pub(super) struct Contents {
     pub(super) database_size_bytes: u64,
     /// Its rows.
     pub(super) rows: Rows,
+    /// The directories that it holds besides.
+    #[serde(default)]
+    pub(super) files: Vec<Directory>,
+}
+
+/// A directory in a backup, or one that was replaced.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Directory {
+    /// What it is called.
+    pub(super) name: String,
+    /// How many files it holds.
+    pub(super) files: u64,
+    /// Their bytes.
+    pub(super) bytes: u64,
+    /// What is called now what was there before.
+    pub(super) kept_as: Option<String>,
 }
 
 /// The rows of a manifest.
@@ -211,6 +228,8 @@ pub(super) struct Outcome {
     pub(super) rows: Option<u64>,
     /// Backups that had had their time and were deleted after a backup was made.
     pub(super) removed: Vec<Removed>,
+    /// The directories of a backup, or those that were replaced.
+    pub(super) files: Vec<Directory>,
     /// What the reader should know besides.
     pub(super) warnings: Vec<String>,
 }

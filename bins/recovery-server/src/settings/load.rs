@@ -8,7 +8,7 @@ use recovery_core::database::{ConnectionTarget, ServerAddress};
 use secrecy::SecretString;
 
 use super::{
-    DatabaseSetting, EffectiveSetting, InvalidSettings, Loaded, SettingError, Settings, Source,
+    DatabaseSetting, EffectiveSetting, InvalidSettings, Loaded, SettingError, Settings, Source, include,
     table::{self, About, Default, Shown, Variable},
 };
 
@@ -59,6 +59,13 @@ fn read(values: &mut Values) -> Option<Settings> {
     let backup_jobs =
         values.computed(&table::BACKUP_JOBS, || Some(BackupSettings::default_jobs()), usize::to_string);
     let backup_compression = values.required(&table::BACKUP_COMPRESSION);
+    let backup_include = values.optional(&table::BACKUP_INCLUDE).unwrap_or_default();
+    if let (Some(backups), Some(state)) = (&backup_dir, &state_dir) {
+        let own = [("BACKUP_DIR", backups.as_path()), ("STATE_DIR", state.as_path())];
+        if let Err(message) = include::check_apart(&backup_include, &own) {
+            values.errors.push(table::BACKUP_INCLUDE.about.error(message));
+        }
+    }
     let tool_directories = values.computed(
         &table::PG_BIN_DIR,
         || Some(BackupSettings::default_tool_directories()),
@@ -100,6 +107,7 @@ fn read(values: &mut Values) -> Option<Settings> {
         backup_jobs: backup_jobs?,
         backup_compression: backup_compression?,
         tool_directories: tool_directories?,
+        backup_include,
     })
 }
 

@@ -9,6 +9,7 @@
 mod crash;
 mod effective;
 mod error;
+mod include;
 mod load;
 mod parse;
 mod reference;
@@ -20,7 +21,7 @@ mod variable;
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
-use recovery_backup::{Compression, RetentionPolicy};
+use recovery_backup::{Compression, IncludedDirectory, RetentionPolicy};
 use recovery_core::database::ConnectionTarget;
 use secrecy::SecretString;
 
@@ -86,6 +87,8 @@ pub struct Settings {
     pub backup_compression: Compression,
     /// Directories in which `pg_dump` and `pg_restore` are looked for.
     pub tool_directories: Vec<PathBuf>,
+    /// Directories that belong to every backup besides the database.
+    pub backup_include: Vec<IncludedDirectory>,
 }
 
 /// The database to protect. That it is unset or wrong does not keep the service from starting: what needs the

@@ -3,11 +3,11 @@
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
-use recovery_backup::Compression;
+use recovery_backup::{Compression, IncludedDirectory};
 use secrecy::SecretString;
 
-use super::parse;
 pub(super) use super::variable::{About, Default, Shown, Variable};
+use super::{include, parse};
 use crate::{
     alerts::Webhook,
     logging::{LogFilter, LogFormat},
@@ -388,6 +388,20 @@ pub(super) const BACKUP_COMPRESSION: Variable<Compression> = Variable {
     parse: parse::from_str,
 };
 
+pub(super) const BACKUP_INCLUDE: Variable<Vec<IncludedDirectory>> = Variable {
+    about: About {
+        name: "BACKUP_INCLUDE",
+        alias: None,
+        meaning: "Directories that belong to every backup besides the database, as `name=path`, separated by commas. A \
+                  name is 1 to 32 of `a-z`, `0-9`, `-` and `_`; a path is absolute. None may be inside another, or \
+                  inside or around `BACKUP_DIR` and `STATE_DIR`.",
+        default: Described("none"),
+        example: "sources=/app/data/sources,memory=/app/data/memory",
+        shown: Shown::Plain,
+    },
+    parse: include::parse,
+};
+
 pub(super) const PG_BIN_DIR: Variable<Vec<PathBuf>> = Variable {
     about: About {
         name: "PG_BIN_DIR",
@@ -423,6 +437,7 @@ pub(super) const ALL: &[&About] = &[
     &DRILL_INTERVAL_DAYS.about,
     &BACKUP_JOBS.about,
     &BACKUP_COMPRESSION.about,
+    &BACKUP_INCLUDE.about,
     &PG_BIN_DIR.about,
     &CORS_ALLOWED_ORIGINS.about,
     &ALLOWED_HOSTS.about,

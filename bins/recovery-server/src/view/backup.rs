@@ -1,7 +1,7 @@
 //! Backups, and what comes of what is done with them.
 
 use recovery_backup::{Removal, ReplacedDatabase, RestoreReport, RollbackReport, VerifyReport};
-use recovery_core::{BackupInfo, BackupKind, Drill};
+use recovery_core::{BackupFiles, BackupInfo, BackupKind, Drill};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -44,6 +44,40 @@ pub struct Backup {
     uploaded: bool,
     /// Whether it is kept until somebody unpins it.
     pinned: bool,
+    /// The directories that it holds besides the database.
+    files: Vec<Directory>,
+}
+
+/// A directory in a backup.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = BackupFiles)]
+pub struct Directory {
+    /// What `BACKUP_INCLUDE` calls it.
+    #[schema(example = "sources")]
+    name: String,
+    /// How many files it holds.
+    files: u64,
+    /// Their bytes, holes left out.
+    bytes: u64,
+}
+
+/// A directory whose contents were replaced.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SwitchedDirectory {
+    /// What `BACKUP_INCLUDE` calls it.
+    #[schema(example = "sources")]
+    name: String,
+    /// What is called now what was there before: a directory beside it, or one in it where it is a mount point.
+    #[schema(example = "sources.before-20260131_235959")]
+    kept_as: String,
+}
+
+fn switched(directories: Vec<recovery_backup::SwitchedDirectory>) -> Vec<SwitchedDirectory> {
+    let shown = |directory: recovery_backup::SwitchedDirectory| SwitchedDirectory {
+        name: directory.name.into(),
+        kept_as: directory.kept_as,
+    };
+    directories.into_iter().map(shown).collect()
 }
 
 impl From<BackupInfo> for Backup {
@@ -69,6 +103,11 @@ impl From<BackupInfo> for Backup {
             warnings: info.warnings,
             last_drill: info.last_drill.map(DrillRecord::from),
             uploaded: info.uploaded,
+            files: info
+                .files
+                .into_iter()
+                .map(|BackupFiles { name, files, bytes }| Directory { name, files, bytes })
+                .collect(),
         }
     }
 }
@@ -209,6 +248,8 @@ pub struct Restored {
     tables: u64,
     /// How many rows they have together.
     rows: u64,
+    /// The directories of `BACKUP_INCLUDE` whose contents were replaced.
+    files: Vec<SwitchedDirectory>,
     /// What there is to know besides.
     warnings: Vec<String>,
 }
@@ -227,6 +268,7 @@ impl From<RestoreReport> for Restored {
             created_roles: report.created_roles,
             tables: report.tables,
             rows: report.rows,
+            files: switched(report.files),
             warnings: report.warnings,
         }
     }
@@ -247,7 +289,9 @@ pub struct RolledBack {
     /// Until when it is kept.
     #[schema(format = DateTime)]
     kept_until: Option<String>,
-    /// What the reader should know besides.
+    /// The directories of `BACKUP_INCLUDE` whose contents were brought back.
+    files: Vec<SwitchedDirectory>,
+    /// What there is to know besides.
     warnings: Vec<String>,
 }
 
@@ -259,6 +303,7 @@ impl From<RollbackReport> for RolledBack {
             restored_at: timestamp(report.restored_at),
             replaced_database: report.replaced_database.map(String::from),
             kept_until: report.kept_until.map(timestamp),
+            files: switched(report.files),
             warnings: report.warnings,
         }
     }
@@ -279,6 +324,8 @@ pub struct Replaced {
     /// Until when it is kept.
     #[schema(format = DateTime)]
     kept_until: String,
+    /// The directories of `BACKUP_INCLUDE` that come back with it.
+    files: Vec<String>,
 }
 
 impl From<ReplacedDatabase> for Replaced {
@@ -289,6 +336,7 @@ impl From<ReplacedDatabase> for Replaced {
             restored_at: timestamp(replaced.restored_at),
             replaced_database: replaced.replaced_database.into(),
             kept_until: timestamp(replaced.kept_until),
+            files: replaced.files.into_iter().map(|directory| directory.name.into()).collect(),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
     CHUNK, Flaw, decode_to_end,
     reader::{Visitor, drain},
 };
-use crate::Member;
+use crate::{IncludedFiles, Member, files::Sink};
 
 /// Writes members below a directory.
 pub(crate) struct Extract {
@@ -78,6 +78,10 @@ impl Visitor for Extract {
         } else {
             Ok(())
         }
+    }
+
+    fn directory(&self, _files: &IncludedFiles) -> Box<dyn Sink + '_> {
+        Box::new(())
     }
 }
 

@@ -5,6 +5,9 @@
 //! backup, padding is zero and nothing follows the end: the reader rebuilds each header from the manifest and compares
 //! it byte by byte. A path that leads elsewhere, a link or an absurd size is therefore not parsed and judged, but
 //! simply not what has to stand there. An operator needs no more than `tar`, `sha256sum` and `pg_restore` to use one.
+//!
+//! Included directories stand behind the dump, each as the entries that tar makes of it, hashed as one piece. Nothing
+//! of a directory is known before it was read, so the manifest then is filled up with blanks to the room kept for it.
 
 mod contents;
 mod extract;
@@ -13,12 +16,37 @@ mod writer;
 
 use contents::decode_to_end;
 pub(crate) use extract::{Extract, Room};
-pub(crate) use reader::{ArchiveReader, Flaw, read_heading, read_manifest};
+pub(crate) use reader::{ArchiveReader, Flaw, Visitor, read_heading, read_manifest};
 pub(crate) use writer::{WriteError, write_archive};
 
 use time::OffsetDateTime;
 
 use crate::{Manifest, Member};
+
+/// A piece of the archive that the manifest tells of.
+#[derive(Clone, Copy)]
+enum Piece<'a> {
+    /// A file with a header.
+    Member(&'a Member),
+    /// The entries of an included directory.
+    Files(&'a crate::IncludedFiles),
+}
+
+impl Piece<'_> {
+    /// How many bytes of the archive it takes; `None` where that is more than a number holds.
+    fn takes(&self) -> Option<u64> {
+        match self {
+            Self::Member(member) => BLOCK.checked_add(member.size.checked_next_multiple_of(BLOCK)?),
+            Self::Files(files) => files.size.is_multiple_of(BLOCK).then_some(files.size),
+        }
+    }
+}
+
+/// Everything between the manifest and the checksums, in order.
+fn pieces(manifest: &Manifest) -> impl Iterator<Item = Piece<'_>> {
+    let files = manifest.files.iter().flat_map(|files| [Piece::Files(files), Piece::Member(&files.sums)]);
+    manifest.members.iter().map(Piece::Member).chain(files)
+}
 
 /// The last member: the checksums of all others, as `sha256sum --check` reads them.
 pub(crate) const SUMS: &str = "SHA256SUMS";
@@ -26,11 +54,11 @@ pub(crate) const SUMS: &str = "SHA256SUMS";
 pub(crate) const DATABASE: &str = "database";
 
 /// tar counts in blocks of this size.
-const BLOCK: u64 = 512;
+pub(crate) const BLOCK: u64 = 512;
 /// A block of zeros: padding, and the end.
-const ZEROS: [u8; 512] = [0; 512];
+pub(crate) const ZEROS: [u8; 512] = [0; 512];
 /// How much is read and written at once.
-const CHUNK: usize = 256 * 1024;
+pub(crate) const CHUNK: usize = 256 * 1024;
 
 /// The header of a member, the only one that may stand before it.
 fn header(path: &str, size: u64, created_at: OffsetDateTime) -> std::io::Result<[u8; 512]> {
@@ -47,31 +75,31 @@ fn header(path: &str, size: u64, created_at: OffsetDateTime) -> std::io::Result<
 }
 
 /// How many zero bytes follow a member of this size.
-fn padding(size: u64) -> u64 {
+pub(crate) fn padding(size: u64) -> u64 {
     size.next_multiple_of(BLOCK) - size
 }
 
 /// The contents of [`SUMS`].
-fn sums(manifest_sha256: &str, members: &[Member]) -> String {
+fn sums(manifest_sha256: &str, manifest: &Manifest) -> String {
     let mut text = format!("{manifest_sha256}  {}\n", Manifest::MEMBER);
-    for member in members {
-        text.push_str(&format!("{}  {}\n", member.sha256, member.path));
+    for piece in pieces(manifest) {
+        if let Piece::Member(member) = piece {
+            text.push_str(&format!("{}  {}\n", member.sha256, member.path));
+        }
     }
     text
 }
 
 /// The size of the whole file, or `None` where the sizes add up to more than a number holds.
-fn file_size(manifest_size: u64, sums_size: u64, members: &[Member]) -> Option<u64> {
-    members
-        .iter()
-        .map(|member| member.size)
-        .chain([manifest_size, sums_size])
-        .try_fold(2 * BLOCK, |sum, size| {
-            sum.checked_add(BLOCK)?.checked_add(size.checked_next_multiple_of(BLOCK)?)
-        })
+fn file_size(manifest_size: u64, sums_size: u64, manifest: &Manifest) -> Option<u64> {
+    let own = [manifest_size, sums_size].map(|size| BLOCK.checked_add(size.checked_next_multiple_of(BLOCK)?));
+    pieces(manifest)
+        .map(|piece| piece.takes())
+        .chain(own)
+        .try_fold(2 * BLOCK, |sum, takes| sum.checked_add(takes?))
 }
 
-fn hex(digest: impl AsRef<[u8]>) -> String {
+pub(crate) fn hex(digest: impl AsRef<[u8]>) -> String {
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

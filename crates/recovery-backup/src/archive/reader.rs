@@ -12,9 +12,10 @@ use std::{
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::{BLOCK, CHUNK, DATABASE, SUMS, ZEROS, file_size, header, hex, padding, sums};
+use super::{BLOCK, CHUNK, DATABASE, Piece, SUMS, ZEROS, file_size, header, hex, padding, pieces, sums};
 use crate::{
-    Manifest, Member,
+    IncludedFiles, Manifest, Member,
+    files::{FILES, Sink, read_entries},
     manifest::{FirstMember, Heading},
     work::Meter,
 };
@@ -26,7 +27,7 @@ pub(crate) enum Flaw {
     #[error("{0}")]
     Damaged(String),
     /// It is of a format that this program does not know.
-    #[error("its format version is {0}, and this program reads up to {max}", max = Manifest::FORMAT_VERSION)]
+    #[error("its format version is {0}, and this program reads up to {max}", max = Manifest::WITH_FILES)]
     UnknownFormat(u32),
     /// It is whole, and cannot be used here.
     #[error("{why}")]
@@ -93,11 +94,12 @@ fn first_member<T: DeserializeOwned + FirstMember>(file: &mut File) -> Result<(T
     let mut bytes = vec![0; usize::try_from(size).map_err(io::Error::other)?];
     fill(file, &mut bytes, Manifest::MEMBER)?;
 
+    let known = |version: u32| (Manifest::PLAIN..=Manifest::WITH_FILES).contains(&version);
     let manifest = match serde_json::from_slice::<T>(&bytes) {
-        Ok(manifest) if manifest.format_version() == Manifest::FORMAT_VERSION => manifest,
+        Ok(manifest) if known(manifest.format_version()) => manifest,
         // Another version may have other fields.
         _ => match serde_json::from_slice::<Format>(&bytes) {
-            Ok(format) if format.format_version != Manifest::FORMAT_VERSION => {
+            Ok(format) if !known(format.format_version) => {
                 return Err(Flaw::UnknownFormat(format.format_version));
             }
             _ => return damaged("its manifest is not readable"),
@@ -125,12 +127,20 @@ fn expect_zeros(file: &mut impl Read, count: u64, after: &str) -> Result<(), Fla
 pub(crate) trait Visitor: Sync {
     /// Called with the contents of each member, of several at once; must read them to their end.
     fn member(&self, member: &Member, contents: &mut dyn Read) -> Result<(), Flaw>;
+
+    /// Called for each included directory; what this returns is given its entries. Members and other directories may
+    /// be read at the same time.
+    fn directory(&self, files: &IncludedFiles) -> Box<dyn Sink + '_>;
 }
 
 /// Reads members and lets them go.
 impl Visitor for () {
     fn member(&self, _member: &Member, contents: &mut dyn Read) -> Result<(), Flaw> {
         drain(contents)
+    }
+
+    fn directory(&self, _files: &IncludedFiles) -> Box<dyn Sink + '_> {
+        Box::new(())
     }
 }
 
@@ -154,8 +164,9 @@ impl ArchiveReader {
         if let Some(member) = manifest.members.iter().find(|member| !is_plain(&member.path)) {
             return damaged(format!("its manifest names a member that may not be there: {:?}", member.path));
         }
-        let sums_size = sums(&hex(Sha256::digest(&manifest_bytes)), &manifest.members).len() as u64;
-        let expected = file_size(manifest_bytes.len() as u64, sums_size, &manifest.members);
+        check_files(&manifest)?;
+        let sums_size = sums(&hex(Sha256::digest(&manifest_bytes)), &manifest).len() as u64;
+        let expected = file_size(manifest_bytes.len() as u64, sums_size, &manifest);
         let actual = file.metadata()?.len();
         match expected {
             Some(expected) if expected == actual => {}
@@ -175,14 +186,16 @@ impl ArchiveReader {
     /// Reads every byte to the end of the file, several members at once. Each is handed to the visitor; that its hash
     /// is right is known only when this returns.
     pub(crate) fn read_to_end(self, visitor: &dyn Visitor, meter: &Meter) -> Result<Manifest, Flaw> {
-        let (placed, end) = self.placed_members();
+        let (placed, end) = self.placed();
         let next = AtomicUsize::new(0);
         let read_some = || -> Result<(), Flaw> {
-            while let Some((member, offset)) = placed.get(next.fetch_add(1, Relaxed)) {
-                self.read_member(member, *offset, visitor, meter).inspect_err(|_| {
-                    // Nobody needs what comes after.
-                    next.store(placed.len(), Relaxed);
-                })?;
+            while let Some((piece, offset)) = placed.get(next.fetch_add(1, Relaxed)) {
+                let read = match piece {
+                    Piece::Member(member) => self.read_member(member, *offset, visitor, meter),
+                    Piece::Files(files) => self.read_files(files, *offset, visitor, meter),
+                };
+                // Nobody needs what comes after.
+                read.inspect_err(|_| next.store(placed.len(), Relaxed))?;
             }
             Ok(())
         };
@@ -200,14 +213,14 @@ impl ArchiveReader {
         Ok(self.manifest)
     }
 
-    /// Where each member's header stands, and where that of the checksums does.
-    fn placed_members(&self) -> (Vec<(&Member, u64)>, u64) {
+    /// Where each piece begins, and where the header of the checksums stands.
+    fn placed(&self) -> (Vec<(Piece<'_>, u64)>, u64) {
         let mut offset = BLOCK + (self.manifest_bytes.len() as u64).next_multiple_of(BLOCK);
         let mut placed = Vec::with_capacity(self.manifest.members.len());
-        for member in &self.manifest.members {
-            placed.push((member, offset));
+        for piece in pieces(&self.manifest) {
+            placed.push((piece, offset));
             // `open` has made sure that the sizes add up to that of the file.
-            offset += BLOCK + member.size.next_multiple_of(BLOCK);
+            offset += piece.takes().unwrap_or(0);
         }
         (placed, offset)
     }
@@ -244,10 +257,45 @@ impl ArchiveReader {
         expect_zeros(&mut file, padding(member.size), &member.path)
     }
 
+    fn read_files(
+        &self,
+        files: &IncludedFiles,
+        offset: u64,
+        visitor: &dyn Visitor,
+        meter: &Meter,
+    ) -> Result<(), Flaw> {
+        let prefix = format!("{FILES}/{}", files.name);
+        let file = ReadAt { file: &self.file, offset };
+        let mut contents = Hashing { inner: file.take(files.size), hasher: Sha256::new(), meter };
+        let mut sink = visitor.directory(files);
+        // Headers are small.
+        let mut buffered = io::BufReader::with_capacity(CHUNK, &mut contents);
+        let found = read_entries(&prefix, &mut buffered, sink.as_mut());
+        if meter.is_stopped() {
+            return Err(Flaw::Stopped);
+        }
+        if matches!(found, Err(Flaw::Io(_))) {
+            return found.map(drop);
+        }
+        // A wrong hash explains why the entries cannot be read, so it is looked at first.
+        drain(&mut contents)?;
+        if contents.inner.limit() > 0 {
+            return damaged(format!("it ends in the middle of {prefix}"));
+        }
+        if hex(contents.hasher.finalize()) != files.sha256 {
+            return damaged(format!("{prefix} has been altered: its SHA-256 is not that of the manifest"));
+        }
+        let found = found?;
+        if (found.files, found.entries, found.bytes) != (files.files, files.entries, files.bytes) {
+            return damaged(format!("{prefix} does not hold what the manifest says"));
+        }
+        Ok(())
+    }
+
     /// Reads the checksums, which cover the manifest, and the two blocks that end a tar.
     fn read_end(&self, offset: u64) -> Result<(), Flaw> {
         let mut file = ReadAt { file: &self.file, offset };
-        let expected = sums(&hex(Sha256::digest(&self.manifest_bytes)), &self.manifest.members);
+        let expected = sums(&hex(Sha256::digest(&self.manifest_bytes)), &self.manifest);
         file.check_header(&self.manifest, SUMS, expected.len() as u64)?;
         let mut found = vec![0; expected.len()];
         fill(&mut file, &mut found, SUMS)?;
@@ -258,6 +306,24 @@ impl ArchiveReader {
         expect_zeros(&mut file, BLOCK, "the last member")?;
         expect_zeros(&mut file, BLOCK, "the last member")
     }
+}
+
+/// Checks what the manifest says of included directories: each name once, and nothing that is not of this format.
+fn check_files(manifest: &Manifest) -> Result<(), Flaw> {
+    if manifest.format_version != manifest.version_of_contents() {
+        return damaged("its manifest is not of the version that it claims");
+    }
+    let mut names = std::collections::BTreeSet::new();
+    for files in &manifest.files {
+        let plain = files.size.is_multiple_of(BLOCK)
+            && files.entries > 0
+            && files.sums.path == IncludedFiles::sums_path(&files.name)
+            && names.insert(&files.name);
+        if !plain {
+            return damaged(format!("its manifest tells of files in a way that cannot be: {}", files.name));
+        }
+    }
+    Ok(())
 }
 
 /// How many members are read at once.

@@ -26,7 +26,7 @@ const FILES: [(&str, &[u8]); 4] = [
 fn manifest() -> Manifest {
     let created_at = datetime!(2026-01-31 23:59:59 UTC);
     Manifest {
-        format_version: Manifest::FORMAT_VERSION,
+        format_version: Manifest::PLAIN,
         filename: BackupName::new(BackupKind::Manual, created_at, 1),
         kind: BackupKind::Manual,
         created_at,
@@ -55,6 +55,8 @@ fn manifest() -> Manifest {
         database_size_bytes: 8_000_000,
         rows: RowCounts::default(),
         members: Vec::new(),
+        files: Vec::new(),
+        warnings: Vec::new(),
     }
 }
 
@@ -77,7 +79,8 @@ fn archive() -> (tempfile::TempDir, PathBuf) {
         manifest.members.push(Member { path, size: contents.len() as u64, sha256: String::new() });
     }
     let target = directory.path().join("archive.tar");
-    write_archive(&target, directory.path(), directory.path(), &mut manifest, &Meter::default()).unwrap();
+    write_archive(&target, directory.path(), directory.path(), &mut manifest, &[], &Meter::default())
+        .unwrap();
     (directory, target)
 }
 
@@ -307,7 +310,7 @@ fn a_link_in_place_of_a_member_is_refused() {
 
 #[test]
 fn a_manifest_of_a_newer_format_is_told_from_a_damaged_one() {
-    assert!(with_manifest(|manifest| manifest.format_version = 2).contains("format version is 2"));
+    assert!(with_manifest(|manifest| manifest.format_version = 3).contains("format version is 3"));
 }
 
 #[test]
@@ -342,6 +345,6 @@ fn a_dump_file_that_changes_while_it_is_packed_is_found() {
     manifest.members.push(Member { path: "database/toc.dat".into(), size: 5, sha256: String::new() });
     let target = directory.path().join("archive.tar");
     let written =
-        write_archive(&target, directory.path(), directory.path(), &mut manifest, &Meter::default());
+        write_archive(&target, directory.path(), directory.path(), &mut manifest, &[], &Meter::default());
     assert!(matches!(written, Err(WriteError::Changed(path)) if path == "database/toc.dat"));
 }

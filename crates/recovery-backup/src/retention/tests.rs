@@ -27,6 +27,7 @@ fn at(kind: BackupKind, created_at: OffsetDateTime) -> BackupInfo {
         client_version: Some("15.18".to_owned()),
         warnings: Vec::new(),
         pinned: false,
+        files: Vec::new(),
         last_drill: None,
         uploaded: false,
     }

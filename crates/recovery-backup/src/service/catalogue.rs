@@ -10,11 +10,13 @@ use std::{
     thread,
 };
 
-use recovery_core::{BackupInfo, BackupKind, BackupName, Verification, database::PostgresVersion};
+use recovery_core::{
+    BackupFiles, BackupInfo, BackupKind, BackupName, Verification, database::PostgresVersion,
+};
 
 use super::BackupService;
 use crate::{
-    BackupError, Manifest,
+    BackupError, IncludedFiles, Manifest,
     archive::{Flaw, read_heading, read_manifest},
     directory::nofollow,
     records::{Checks, FileStamp, Pins},
@@ -45,6 +47,8 @@ enum Summary {
         database: String,
         server_version: PostgresVersion,
         client_version: PostgresVersion,
+        files: Vec<BackupFiles>,
+        warnings: Vec<String>,
     },
     Legacy,
     Unreadable {
@@ -197,17 +201,27 @@ fn info(
         last_drill: check.and_then(|check| check.drill.clone()),
         uploaded: check.is_some_and(|check| check.uploaded),
         pinned: known.pins.contains_key(name.as_str()),
+        files: Vec::new(),
     };
     match cache.summary(path, name, stamp) {
-        Summary::Readable { renamed_from, kind, database, server_version, client_version } => {
+        Summary::Readable {
+            renamed_from,
+            kind,
+            database,
+            server_version,
+            client_version,
+            files,
+            warnings,
+        } => {
             info.kind = kind;
+            (info.files, info.warnings) = (files, warnings);
             (info.database, info.server_version) = (Some(database), Some(server_version.to_string()));
             info.client_version = Some(client_version.to_string());
             if client_version.major() > server_version.major() {
                 let major = client_version.major();
-                info.warnings = vec![format!(
+                info.warnings.push(format!(
                     "It was made with a pg_dump newer than the server: restoring it takes pg_restore {major} or newer."
-                )];
+                ));
             }
             if let Some(original) = renamed_from {
                 info.verification = Verification::Failed;
@@ -263,6 +277,16 @@ fn read_summary(path: &Path, name: &BackupName) -> Summary {
             database: manifest.database.to_string(),
             server_version: manifest.server_version,
             client_version: manifest.client_version,
+            files: manifest
+                .files
+                .into_iter()
+                .map(|IncludedFiles { name, files, bytes, .. }| BackupFiles {
+                    name: name.into(),
+                    files,
+                    bytes,
+                })
+                .collect(),
+            warnings: manifest.warnings,
         },
         Err(Flaw::Io(error)) => {
             tracing::warn!(path = %path.display(), %error, "a backup cannot be read");

@@ -1,6 +1,6 @@
 //! Checking a backup.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use recovery_core::{BackupKind, BackupName, Progress, Verification, VerifyLevel, port::OperationContext};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     BackupError, Manifest, VerifyReport,
-    archive::{ArchiveReader, DATABASE, Extract},
+    archive::{ArchiveReader, DATABASE, Extract, Visitor},
     records::{CheckRecord, FileStamp},
     tools::{self, Tools},
     work::{Meter, WorkDirectory, blocking, unless_cancelled, watched, watched_on},
@@ -31,7 +31,7 @@ impl BackupService {
         let file = self.open(name).await?.file;
         let data = file.metadata().map_err(BackupError::storage("look at a backup", self.path(name)))?;
         let checked = match level {
-            VerifyLevel::Hashes => self.check_hashes(name, file, None, context).await.map(drop),
+            VerifyLevel::Hashes => self.check_hashes(name, file, Arc::new(()), None, context).await.map(drop),
             VerifyLevel::Contents => self.check_contents(name, file, context).await,
             VerifyLevel::Restore => {
                 let hint = "Ask for a drill, which takes the lock that it needs.".to_owned();
@@ -57,25 +57,21 @@ impl BackupService {
         Ok(report)
     }
 
-    /// Reads every byte; hands the members to `extract`, where one is given.
+    /// Reads every byte, and hands the members and files to `visitor`; `writes_to` is where that writes, so that the
+    /// disk is watched.
     pub(super) async fn check_hashes(
         &self,
         name: &BackupName,
         file: std::fs::File,
-        extract: Option<Extract>,
+        visitor: Arc<dyn Visitor + Send>,
+        writes_to: Option<&Path>,
         context: &dyn OperationContext,
     ) -> Result<Manifest, BackupError> {
         let total = file.metadata().map(|data| data.len()).ok();
-        let read = match extract {
-            Some(extract) => {
-                let into = extract.into.clone();
-                let read = move |meter: &Meter| ArchiveReader::open(file)?.read_to_end(&extract, meter);
-                watched_on(&into, context, "verifying", total, read).await?
-            }
-            None => {
-                let read = move |meter: &Meter| ArchiveReader::open(file)?.read_to_end(&(), meter);
-                watched(context, "verifying", total, read).await?
-            }
+        let reading = move |meter: &Meter| ArchiveReader::open(file)?.read_to_end(visitor.as_ref(), meter);
+        let read = match writes_to {
+            Some(place) => watched_on(place, context, "verifying", total, reading).await?,
+            None => watched(context, "verifying", total, reading).await?,
         };
         let manifest = read.map_err(|flaw| flawed(name, flaw))?;
         if manifest.filename != *name {
@@ -98,7 +94,8 @@ impl BackupService {
             decode: true,
             inflate: None,
         };
-        let manifest = self.check_hashes(name, file, Some(extract), context).await?;
+        let manifest =
+            self.check_hashes(name, file, Arc::new(extract), Some(scratch.path()), context).await?;
         context.report(Progress::phase("reading the table of contents"));
         let tools =
             Tools::able_to_read(&self.settings, self.runner.as_ref(), manifest.client_version).await?;

@@ -18,11 +18,13 @@ use time::OffsetDateTime;
 use super::{
     BackupService, ExclusiveLock,
     catalogue::flawed,
+    includes::size_of_files,
     tool_run::{Watch, session_name},
 };
 use crate::{
     BackupError, Compression, Manifest, Member,
     archive::{ArchiveReader, DATABASE, WriteError, write_archive},
+    files::Source,
     records::CheckRecord,
     space,
     tools::{DumpRequest, Tools},
@@ -46,6 +48,7 @@ impl BackupService {
             Some(bytes) => bytes,
             None => self.least_dump_size().await,
         };
+        let needed = needed.saturating_add(self.expected_size_of_includes(context).await?);
         let directory = self.settings.directory.clone();
         let id = context.id();
         let work = blocking(move || {
@@ -66,8 +69,13 @@ impl BackupService {
         let facts = snapshot.facts().clone();
         // From here on nothing is read from the database: its snapshot would only keep dead rows alive.
         drop(snapshot);
+        // Read after the database was: no row of the backup is without the file that it tells of.
+        let (includes, mut warnings) = self.open_includes().await?;
+        if self.records.pending_files().await.is_ok_and(|pending| pending.is_some()) {
+            warnings.push("an earlier restore has replaced the files only in part".to_owned());
+        }
         let manifest = Manifest {
-            format_version: Manifest::FORMAT_VERSION,
+            format_version: Manifest::PLAIN,
             filename: filename.clone(),
             kind,
             created_at: created_at.replace_nanosecond(0).unwrap_or(created_at),
@@ -83,9 +91,11 @@ impl BackupService {
             database_size_bytes: facts.size_bytes,
             rows,
             members: blocking(move || members(&dump)).await?,
+            files: Vec::new(),
+            warnings,
         };
         crash_point("backup:dumped");
-        let archive = self.pack(&work, manifest, context).await?;
+        let archive = self.pack(&work, manifest, includes, context).await?;
         crash_point("backup:packed");
         self.read_back(&archive, &filename, context).await?;
 
@@ -150,15 +160,17 @@ impl BackupService {
         &self,
         work: &WorkDirectory,
         mut manifest: Manifest,
+        includes: Vec<Source>,
         context: &dyn OperationContext,
     ) -> Result<PathBuf, BackupError> {
         let archive = work.path().join("archive.tar");
         let (target, source) = (archive.clone(), work.path().to_owned());
         let directory = self.settings.directory.clone();
-        let total = manifest.members.iter().map(|member| member.size).sum();
+        let dump = manifest.members.iter().map(|member| member.size).sum();
+        let total = includes.is_empty().then_some(dump);
         let disk = self.settings.directory.clone();
-        let written = watched_on(&disk, context, "archiving", Some(total), move |meter| {
-            write_archive(&target, &directory, &source, &mut manifest, meter)
+        let written = watched_on(&disk, context, "archiving", total, move |meter| {
+            write_archive(&target, &directory, &source, &mut manifest, &includes, meter)
         });
         match written.await? {
             Ok(()) => Ok(archive),
@@ -216,11 +228,13 @@ impl BackupService {
         let newest = self.list().await.ok()?.into_iter().find(|backup| {
             backup.verification == Verification::Verified && backup.database.as_deref() == Some(live.as_str())
         })?;
-        let before = self.manifest(&newest.filename).await.ok()?.database_size_bytes.max(1);
+        let manifest = self.manifest(&newest.filename).await.ok()?;
+        let before = manifest.database_size_bytes.max(1);
+        let size = newest.size_bytes.saturating_sub(size_of_files(&manifest.files));
         let now =
             self.database.databases().await.ok()?.into_iter().find(|entry| entry.name == *live)?.size_bytes?;
-        let scaled = u128::from(newest.size_bytes) * u128::from(now) / u128::from(before);
-        u64::try_from(scaled).ok().map(|scaled| scaled.min(newest.size_bytes.saturating_mul(2)))
+        let scaled = u128::from(size) * u128::from(now) / u128::from(before);
+        u64::try_from(scaled).ok().map(|scaled| scaled.min(size.saturating_mul(2)))
     }
 
     /// How many bytes the dump will have at least, going by the database's size alone: much of that may be indexes and

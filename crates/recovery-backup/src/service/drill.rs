@@ -9,7 +9,7 @@ use recovery_core::{
 };
 use serde_json::json;
 
-use super::{BackupService, ExclusiveLock};
+use super::{BackupService, ExclusiveLock, files::Files};
 use crate::{
     BackupError, VerifyReport,
     records::{CheckRecord, FileStamp},
@@ -95,7 +95,7 @@ impl BackupService {
         let client = manifest.client_version;
         let tools = Tools::for_loading(&self.settings, self.runner.as_ref(), server.version, client).await?;
         self.check_compatible(name, &manifest, &server, &tools).await?;
-        let (work, manifest) = self.unpack(name, context).await?;
+        let (work, manifest, _) = self.unpack(name, Files::Leave, context).await?;
 
         let live = self.database.target()?.database.clone();
         let scratch = live.scratch(&context.id());

@@ -13,7 +13,7 @@ use recovery_core::{
 use serde_json::{Value, json};
 
 use super::{
-    BackupService, ExclusiveLock, load::compare_rows, restore::role_warnings, sql::Options,
+    BackupService, ExclusiveLock, files::Files, load::compare_rows, restore::role_warnings, sql::Options,
     tool_run::session_name,
 };
 use crate::{
@@ -58,6 +58,7 @@ impl BackupService {
         }
         warnings.insert(0, in_place_warning(&safety));
         warnings.extend(locale_warning(&present, &manifest.profile));
+        warnings.extend(files_warning(&manifest));
         Ok(RestoreReport {
             id: context.id(),
             filename: name.clone(),
@@ -67,6 +68,7 @@ impl BackupService {
             kept_until: None,
             replaced_database: None,
             safety_backup: Some(safety),
+            files: Vec::new(),
             tables: manifest.rows.tables.len() as u64,
             rows: manifest.rows.tables.values().sum(),
             warnings,
@@ -167,7 +169,7 @@ impl BackupService {
         application_name: &str,
         context: &dyn OperationContext,
     ) -> Result<(Box<dyn DatabaseRewrite>, Rewritten), BackupError> {
-        let (work, manifest) = self.unpack(name, context).await?;
+        let (work, manifest, _) = self.unpack(name, Files::Leave, context).await?;
         let (directory, needed) = (work.path().to_owned(), manifest.database_size_bytes);
         blocking(move || space::require(&directory, needed)).await?;
         context.record("rewriting", json!({ "safety": safety })).await?;
@@ -353,6 +355,18 @@ fn what(line: &str) -> Option<&str> {
     let (number, rest) = line.split_once("; ")?;
     number.parse::<u64>().ok()?;
     rest.splitn(3, ' ').nth(2)
+}
+
+/// Files cannot follow a transaction: there would be a moment in which they do not fit the rows.
+fn files_warning(manifest: &Manifest) -> Option<String> {
+    let names: Vec<&str> = manifest.files.iter().map(|files| files.name.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "The files of {} are left as they are: they are only restored together with a second database. Unpack the \
+             backup with tar where they are needed.",
+            names.join(", ")
+        )
+    })
 }
 
 fn in_place_warning(safety: &BackupName) -> String {

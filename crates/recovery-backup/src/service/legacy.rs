@@ -80,10 +80,12 @@ impl BackupService {
         let Prepared { server, survey, profile, scratch, created_roles } =
             self.prepare_legacy(name, "loading", context).await?;
         let loaded = self.load_legacy(name, &profile, &scratch, context).await;
+        let no_files = |_| Ok(Vec::new());
         let swapped = match loaded {
-            Ok(loaded) => {
-                self.take_over(lock, &scratch, Some(name), context).await.map(|swapped| (loaded, swapped))
-            }
+            Ok(loaded) => self
+                .take_over(lock, &scratch, Some(name), &no_files, context)
+                .await
+                .map(|swapped| (loaded, swapped)),
             Err(error) => Err(error),
         };
         let ((rows, mut warnings), swapped) = match swapped {
@@ -109,6 +111,7 @@ impl BackupService {
             rows: rows.tables.values().sum(),
             warnings,
             safety_backup: None,
+            files: Vec::new(),
             created_roles,
         })
     }

@@ -10,6 +10,8 @@ use recovery_core::{
 
 use super::{
     BackupService,
+    files::{Files, StagedFiles, Unpack},
+    includes::size_of_files,
     tool_run::{Watch, session_name},
 };
 use crate::{
@@ -24,36 +26,49 @@ use crate::{
 const UNDO: Duration = Duration::from_secs(60);
 
 impl BackupService {
-    /// Unpacks the dump and proves it on the way.
+    /// Unpacks the dump and proves the whole archive on the way.
     pub(super) async fn unpack(
         &self,
         name: &BackupName,
+        files: Files,
         context: &dyn OperationContext,
-    ) -> Result<(WorkDirectory, Manifest), BackupError> {
+    ) -> Result<(WorkDirectory, Manifest, StagedFiles), BackupError> {
         let file = self.open(name).await?;
-        let (directory, id, needed) = (self.settings.directory.clone(), context.id(), file.size_bytes);
+        let (directory, id) = (self.settings.directory.clone(), context.id());
+        let size = file.size_bytes;
         let instead = self.settings.temporary_directory.clone();
         let file = file.file;
         let name_of_flaw = name.clone();
-        let (work, file, claimed_size) = blocking(move || {
+        let (work, file, claimed) = blocking(move || {
             // What the manifest claims is compared with the file's size here, before room is asked for.
             let again = file.try_clone().map_err(BackupError::storage("open a backup", &directory))?;
             let archive =
                 ArchiveReader::open(file).map_err(|flaw| super::catalogue::flawed(&name_of_flaw, flaw))?;
-            let claimed_size = archive.manifest().database_size_bytes;
-            Ok((WorkDirectory::with_room(&directory, &instead, id, needed)?, again, claimed_size))
+            let claimed = archive.manifest().clone();
+            let needed = size.saturating_sub(size_of_files(&claimed.files));
+            Ok((WorkDirectory::with_room(&directory, &instead, id, needed)?, again, claimed))
         })
         .await?;
         crash_point("unpack:room-found");
         rewind(&file).map_err(BackupError::storage("read a backup", self.path(name)))?;
-        let extract =
-            |inflate| Extract { into: work.path().to_owned(), only: |_| true, decode: false, inflate };
-        if let Some(room) = room_to_inflate(claimed_size, work.path())? {
+        let pass = async |file, inflate: Option<Arc<Room>>| {
+            let stages = match files {
+                Files::Stage => self.begin_staging(&claimed, context).await?,
+                Files::Leave => Default::default(),
+            };
+            let into = work.path().to_owned();
+            let extract = Extract { into, only: |_| true, decode: false, inflate };
+            let unpack = Arc::new(Unpack::new(extract, stages));
+            let checked =
+                self.check_hashes(name, file, Arc::clone(&unpack) as _, Some(work.path()), context).await;
+            let manifest = checked.map_err(|error| unpack.failure().unwrap_or(error))?;
+            Ok::<_, BackupError>((manifest, blocking(move || unpack.finish()).await?))
+        };
+        if let Some(room) = room_to_inflate(claimed.database_size_bytes, work.path())? {
             let again = file.try_clone().map_err(BackupError::storage("read a backup", self.path(name)))?;
-            let inflated = extract(Some(Arc::clone(&room)));
-            match self.check_hashes(name, again, Some(inflated), context).await {
+            match pass(again, Some(Arc::clone(&room))).await {
                 Err(_) if room.is_exceeded() => {}
-                done => return done.map(|manifest| (work, manifest)),
+                done => return done.map(|(manifest, files)| (work, manifest, files)),
             }
             tracing::info!("the dump is larger than it seemed; it is unpacked as it is");
             let unpacked = work.path().join(DATABASE);
@@ -63,8 +78,8 @@ impl BackupService {
             .await?;
             rewind(&file).map_err(BackupError::storage("read a backup", self.path(name)))?;
         }
-        let manifest = self.check_hashes(name, file, Some(extract(None)), context).await?;
-        Ok((work, manifest))
+        let (manifest, files) = pass(file, None).await?;
+        Ok((work, manifest, files))
     }
 
     /// Fills the scratch database and proves that it holds what the manifest says.

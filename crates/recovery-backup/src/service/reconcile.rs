@@ -55,6 +55,9 @@ impl BackupService {
             crash_point("clear-up:swap-finished");
             self.records.set_pending_swap(None).await?;
         }
+        done.extend(self.settle_files().await?);
+        done.extend(self.sweep_staged_files().await?);
+        done.extend(self.sweep_kept_files().await?);
         let live = self.database.target()?.database.clone();
         let databases = self.database.databases().await?;
         let gone = self.open_kept(&live, &databases, &cut_off).await;

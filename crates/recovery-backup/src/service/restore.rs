@@ -8,7 +8,7 @@ use recovery_core::{
 };
 use serde_json::json;
 
-use super::{BackupService, ExclusiveLock};
+use super::{BackupService, ExclusiveLock, files::Files};
 use crate::{BackupError, Manifest, RestoreReport, tools::Tools};
 
 impl BackupService {
@@ -35,7 +35,8 @@ impl BackupService {
         self.check_compatible(name, &manifest, &server, &tools).await?;
         // Asked again at the swap, and then told.
         self.check_replaceable().await?;
-        let (work, manifest) = self.unpack(name, context).await?;
+        self.require_settled_files().await?;
+        let (work, manifest, files) = self.unpack(name, Files::Stage, context).await?;
 
         let target = self.database.target()?;
         let live = target.database.clone();
@@ -47,7 +48,10 @@ impl BackupService {
         // The disk is better used for the swap than for the unpacked dump.
         drop(work);
         let swapped = match loaded {
-            Ok(()) => self.take_over(lock, &scratch, Some(name), context).await,
+            Ok(()) => {
+                let switches = |at| files.switches(at);
+                self.take_over(lock, &scratch, Some(name), &switches, context).await
+            }
             Err(error) => Err(error),
         };
         let swapped = match swapped {
@@ -57,6 +61,7 @@ impl BackupService {
                 return Err(error);
             }
         };
+        let warnings = files.release();
         Ok(RestoreReport {
             id: context.id(),
             filename: name.clone(),
@@ -71,8 +76,10 @@ impl BackupService {
             warnings: role_warnings(&created_roles)
                 .into_iter()
                 .chain(client_warning(&tools, server.version))
+                .chain(warnings)
                 .chain(swapped.warnings)
                 .collect(),
+            files: swapped.files,
             created_roles,
         })
     }

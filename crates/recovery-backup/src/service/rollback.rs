@@ -4,7 +4,7 @@ use recovery_core::{OperationId, Progress, crash_point, database::DatabaseName, 
 use serde_json::json;
 
 use super::{BackupService, ExclusiveLock, take_over::id_from_name};
-use crate::{BackupError, ReplacedDatabase, RollbackReport};
+use crate::{BackupError, KeptDirectory, ReplacedDatabase, RollbackReport};
 
 impl BackupService {
     /// The databases that restores and rollbacks replaced and that still exist, newest first. The databases themselves
@@ -39,8 +39,11 @@ impl BackupService {
     ) -> Result<RollbackReport, BackupError> {
         context.report(Progress::phase("preparing"));
         let target = self.find_replaced(restore).await?;
+        self.require_settled_files().await?;
+        let (_, gone) = Self::switches_back(&target.files, self.clock.now());
+        let switches = |at| Ok(Self::switches_back(&target.files, at).0);
         context.record("rolling back", json!({ "database": &target.replaced_database })).await?;
-        let swapped = self.take_over(lock, &target.replaced_database, None, context).await?;
+        let swapped = self.take_over(lock, &target.replaced_database, None, &switches, context).await?;
         self.forget_replaced(&target.replaced_database).await;
         Ok(RollbackReport {
             id: context.id(),
@@ -48,11 +51,12 @@ impl BackupService {
             restored_at: swapped.at,
             kept_until: swapped.replaced.as_ref().map(|replaced| replaced.kept_until),
             replaced_database: swapped.replaced.map(|replaced| replaced.replaced_database),
-            warnings: swapped.warnings,
+            files: swapped.files,
+            warnings: gone.into_iter().chain(swapped.warnings).collect(),
         })
     }
 
-    /// Drops a replaced database; its restore can then no longer be rolled back.
+    /// Drops a replaced database, and the files that were replaced with it; its restore can then no longer be rolled back.
     pub async fn drop_replaced(
         &self,
         _lock: &ExclusiveLock,
@@ -63,6 +67,8 @@ impl BackupService {
         context.record("dropping", json!({ "database": &target.replaced_database })).await?;
         self.database.drop_database(&target.replaced_database).await?;
         crash_point("drop-replaced:dropped");
+        // Its history is forgotten last: while it is there, the next start finds files that are still kept.
+        self.remove_kept(target.files.clone()).await?;
         self.forget_replaced(&target.replaced_database).await;
         Ok(target)
     }
@@ -92,6 +98,37 @@ impl BackupService {
             restored_at,
             replaced_database: name.clone(),
             kept_until: restored_at + self.settings.keep_replaced,
+            files: Vec::new(),
         })
+    }
+
+    /// Removes files that were kept for databases that do not exist any more, once their time is over. Returns what was
+    /// removed, in words.
+    pub(super) async fn sweep_kept_files(&self) -> Result<Vec<String>, BackupError> {
+        let now = self.clock.now();
+        let existing = self.database.databases().await?;
+        let (exist, gone): (Vec<_>, Vec<_>) = self
+            .records
+            .replaced()
+            .await
+            .into_iter()
+            .filter(|entry| !entry.files.is_empty())
+            .partition(|entry| existing.iter().any(|database| database.name == entry.replaced_database));
+        let mut done = Vec::new();
+        for entry in gone.into_iter().filter(|entry| entry.kept_until <= now) {
+            // The name may have been given anew.
+            let files =
+                entry.files.iter().filter(|kept| !exist.iter().any(|other| other.files.contains(kept)));
+            let files: Vec<KeptDirectory> = files.cloned().collect();
+            let names: Vec<String> = files.iter().map(KeptDirectory::kept_as).collect();
+            match self.remove_kept(files).await {
+                Ok(()) => {
+                    self.forget_replaced(&entry.replaced_database).await;
+                    done.push(format!("removed the kept files {}", names.join(", ")));
+                }
+                Err(error) => tracing::warn!(%error, "files that nobody can bring back are still kept"),
+            }
+        }
+        Ok(done)
     }
 }

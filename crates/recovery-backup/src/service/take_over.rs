@@ -11,7 +11,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::{BackupService, ExclusiveLock};
-use crate::{BackupError, ReplacedDatabase};
+use crate::{BackupError, ReplacedDatabase, SwitchedDirectory, files::Switch};
 
 /// How long the restored database may take to answer among all the clients that come back.
 const PROBE: Duration = Duration::from_secs(10);
@@ -19,14 +19,19 @@ const PROBE: Duration = Duration::from_secs(10);
 /// What is said of a database that is in place and does not answer.
 const SILENT: &str = "The database that is live now is in place, but has not answered a query since. Look at the \
                       server's log; a rollback brings the one before back.";
+/// Said where files are kept without a database.
+const ORPHANED: &str = "There was no database before, so this cannot be rolled back. The files that were replaced are \
+                        kept until somebody removes them.";
 
 impl BackupService {
-    /// Makes `incoming` the live database, and keeps the present one. `backup` is what `incoming` holds.
+    /// Makes `incoming` the live database, and keeps the present one. `backup` is what `incoming` holds; `directories`
+    /// are what changes with it, told the moment by which what is replaced is named.
     pub(super) async fn take_over(
         &self,
         lock: &ExclusiveLock,
         incoming: &DatabaseName,
         backup: Option<&BackupName>,
+        directories: &(dyn Fn(OffsetDateTime) -> Result<Vec<Switch>, BackupError> + Sync),
         context: &dyn OperationContext,
     ) -> Result<Swapped, BackupError> {
         let live = self.database.target()?.database.clone();
@@ -38,12 +43,14 @@ impl BackupService {
             (1..=9999).map(|attempt| live.replaced(at, attempt)).find(|name| !taken(name)).ok_or_else(
                 || DatabaseError::TimedOut { doing: "looking for a free database name".to_owned() },
             )?;
+        let switches = directories(at)?;
         let replaced = taken(&live).then(|| ReplacedDatabase {
             id: context.id(),
             filename: backup.cloned(),
             restored_at: at,
             replaced_database: retired.clone(),
             kept_until: at + self.settings.keep_replaced,
+            files: switches.iter().map(Switch::keeps).collect(),
         });
         // Written before the swap, so that no crash can leave a kept database without its history. Until the database
         // exists, nobody is shown the entry.
@@ -55,6 +62,7 @@ impl BackupService {
         lock.still_held().await?;
         context.seal()?;
         context.report(Progress::phase("swapping"));
+        let files = self.announce_files(&live, replaced.is_some().then_some(&retired), switches).await?;
         let swap = Swap { live: live.clone(), incoming: incoming.clone(), retired };
         context
             .record(
@@ -70,14 +78,25 @@ impl BackupService {
         let swapped = self.database.swap(&swap).await;
         crash_point("take-over:swapped");
         self.forget_pending_swap().await;
-        swapped?;
+        if let Err(error) = swapped {
+            self.forget_announced_files(files.as_ref()).await;
+            return Err(error.into());
+        }
         context.record("swapped", json!({})).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the journal does not say that the swap was done");
         });
+        let (files, of_files) = match files {
+            Some(files) => self.switch_files(files, context).await,
+            None => Default::default(),
+        };
+        warnings.extend(of_files);
+        if replaced.is_none() && !files.is_empty() {
+            warnings.push(ORPHANED.to_owned());
+        }
         if !self.answers(&live).await {
             warnings.push(SILENT.to_owned());
         }
-        Ok(Swapped { at, replaced, warnings })
+        Ok(Swapped { at, replaced, files, warnings })
     }
 
     /// Forgets a swap that is over, unless it has left a database closed to sessions: then the next start opens it.
@@ -116,6 +135,8 @@ pub(super) struct Swapped {
     pub at: OffsetDateTime,
     /// The database that was live before, where there was one.
     pub replaced: Option<ReplacedDatabase>,
+    /// The directories that were switched with it.
+    pub files: Vec<SwitchedDirectory>,
     /// What the reader should know besides.
     pub warnings: Vec<String>,
 }

@@ -15,6 +15,7 @@ mod disks;
 mod drills;
 mod everything;
 mod faults;
+mod files;
 mod fixture;
 mod in_place;
 mod kept;

@@ -1,0 +1,347 @@
+//! Included directories in a restore and a rollback: staged beside their place while the old ones serve, and switched
+//! right after the databases were.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use recovery_core::{Progress, database::DatabaseName, port::OperationContext};
+use serde_json::json;
+use time::OffsetDateTime;
+
+use super::BackupService;
+use crate::{
+    BackupError, IncludedFiles, KeptDirectory, Manifest, Member, SwitchedDirectory,
+    archive::{DATABASE, Extract, Flaw, Visitor},
+    files::{Place, Sink, Stage, Staged, Switch, sweep},
+    records::PendingFiles,
+    space,
+    work::blocking,
+};
+
+/// The staged directories of a restore, and what there is to say about the others.
+#[derive(Default)]
+pub(super) struct StagedFiles {
+    /// Those that are complete.
+    pub staged: Vec<Staged>,
+    /// In words.
+    pub warnings: Vec<String>,
+}
+
+impl StagedFiles {
+    /// They have taken their places. Returns the words.
+    pub(super) fn release(self) -> Vec<String> {
+        self.staged.into_iter().for_each(Staged::release);
+        self.warnings
+    }
+
+    /// What puts them in their place.
+    pub(super) fn switches(&self, at: OffsetDateTime) -> Result<Vec<Switch>, BackupError> {
+        let switches: io::Result<_> = self.staged.iter().map(|staged| staged.switch(at)).collect();
+        switches.map_err(|source| BackupError::Storage {
+            doing: "find a name for the files that are there now",
+            path: self.staged.iter().map(|staged| format!("{staged:?}")).collect::<String>().into(),
+            source,
+        })
+    }
+}
+
+/// What is done with the files of an archive that is unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Files {
+    /// They are staged beside their places.
+    Stage,
+    /// They are read like everything else, and left.
+    Leave,
+}
+
+/// An archive being unpacked: its dump into one directory, its included directories each beside its place.
+pub(super) struct Unpack {
+    dump: Extract,
+    stages: BTreeMap<String, Mutex<Option<Stage>>>,
+    warnings: Vec<String>,
+}
+
+impl Unpack {
+    /// Unpacks the dump as `dump` says, and the directories that there is a stage for.
+    pub(super) fn new(dump: Extract, (stages, warnings): (Vec<Stage>, Vec<String>)) -> Self {
+        let stages = stages.into_iter().map(|stage| (stage.name().to_string(), Mutex::new(Some(stage))));
+        Self { dump, stages: stages.collect(), warnings }
+    }
+
+    /// Why an entry could not be put where it belongs, where one could not.
+    pub(super) fn failure(&self) -> Option<BackupError> {
+        self.stages.values().find_map(|stage| lock(stage).as_mut()?.failure())
+    }
+
+    /// What was staged; takes a while, until it is on disk. Nobody reads the archive any more.
+    pub(super) fn finish(&self) -> Result<StagedFiles, BackupError> {
+        let stages = self.stages.values().filter_map(|stage| lock(stage).take());
+        let staged: Result<_, BackupError> = stages.map(Stage::finish).collect();
+        Ok(StagedFiles { staged: staged?, warnings: self.warnings.clone() })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Visitor for Unpack {
+    fn member(&self, member: &Member, contents: &mut dyn io::Read) -> Result<(), Flaw> {
+        // The lists of checksums are for people.
+        if Path::new(&member.path).starts_with(DATABASE) {
+            self.dump.member(member, contents)
+        } else {
+            ().member(member, contents)
+        }
+    }
+
+    fn directory(&self, files: &IncludedFiles) -> Box<dyn Sink + '_> {
+        match self.stages.get(files.name.as_str()) {
+            Some(stage) => Box::new(lock(stage)),
+            None => Box::new(()),
+        }
+    }
+}
+
+impl BackupService {
+    /// Makes ready for the files of a backup, and refuses what could not succeed. Those that no directory is included
+    /// for are left out, and so are those that the backup does not have.
+    pub(super) async fn begin_staging(
+        &self,
+        manifest: &Manifest,
+        context: &dyn OperationContext,
+    ) -> Result<(Vec<Stage>, Vec<String>), BackupError> {
+        let (include, files) = (self.settings.include.clone(), manifest.files.clone());
+        let (backups, id) = (self.settings.directory.clone(), context.id());
+        if files.is_empty() {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        blocking(move || {
+            let mut warnings = Vec::new();
+            let mut places = Vec::new();
+            for directory in &include {
+                match files.iter().find(|files| files.name == directory.name) {
+                    Some(files) => places.push((Place::find(directory, &backups)?, files.size)),
+                    None => warnings.push(format!(
+                        "The backup has no files of {}; that directory is left as it is.",
+                        directory.name
+                    )),
+                }
+            }
+            for files in files.iter().filter(|files| include.iter().all(|known| known.name != files.name)) {
+                warnings.push(format!(
+                    "The {} file(s) of {} are not restored: BACKUP_INCLUDE names no directory for them here.",
+                    files.files, files.name
+                ));
+            }
+            sweep(&include);
+            require_room(&places)?;
+            let stages: Result<_, BackupError> =
+                places.into_iter().map(|(place, _)| Stage::begin(place, id)).collect();
+            Ok((stages?, warnings))
+        })
+        .await
+    }
+
+    /// Notes which directories change together with these databases; before the databases do.
+    pub(super) async fn announce_files(
+        &self,
+        live: &DatabaseName,
+        retired: Option<&DatabaseName>,
+        switches: Vec<Switch>,
+    ) -> Result<Option<PendingFiles>, BackupError> {
+        if switches.is_empty() {
+            return Ok(None);
+        }
+        let pending = PendingFiles { live: live.clone(), retired: retired.cloned(), switches };
+        self.records.set_pending_files(Some(&pending)).await?;
+        Ok(Some(pending))
+    }
+
+    /// Forgets that directories were to follow a database that did not change. Where it is not certain that it did not,
+    /// the next start looks.
+    pub(super) async fn forget_announced_files(&self, files: Option<&PendingFiles>) {
+        if files.is_some()
+            && let Err(error) = self.settle_files().await
+        {
+            tracing::warn!(%error, "whether files are to follow the database is looked at again at the next start");
+        }
+    }
+
+    /// Switches directories after the databases were. There is no way back from here: what cannot be done is said.
+    pub(super) async fn switch_files(
+        &self,
+        pending: PendingFiles,
+        context: &dyn OperationContext,
+    ) -> (Vec<SwitchedDirectory>, Vec<String>) {
+        let (mut switched, mut warnings, mut left) = (Vec::new(), Vec::new(), Vec::new());
+        context.report(Progress::phase("switching files"));
+        for switch in pending.switches.iter().cloned() {
+            let name = switch.name.clone();
+            let kept = switch.keeps().kept_as();
+            let step = json!({ "directory": &name, "kept": &kept });
+            self.note(context, "switching files", step.clone()).await;
+            let outcome = blocking(move || Ok(settle(&switch))).await;
+            match outcome {
+                Ok(Outcome::Switched) => {
+                    self.note(context, "switched files", step).await;
+                    switched.push(SwitchedDirectory { name, kept_as: kept });
+                }
+                Ok(Outcome::AsBefore(error)) => {
+                    tracing::error!(%name, %error, "the files of a directory could not be switched");
+                    warnings.push(format!(
+                        "The files of {name} could not be replaced and are as before: {error}."
+                    ));
+                }
+                Ok(Outcome::Between(error)) => {
+                    tracing::error!(%name, %error, "the files of a directory were switched in part");
+                    warnings.push(format!(
+                        "The files of {name} were replaced only in part: {error}. Nothing is lost; a restart of the \
+                         recovery service carries on."
+                    ));
+                    left.extend(pending.switches.iter().find(|switch| switch.name == name).cloned());
+                }
+                Err(error) => {
+                    tracing::error!(%name, %error, "the files of a directory were switched in part");
+                    left.extend(pending.switches.iter().find(|switch| switch.name == name).cloned());
+                }
+            }
+        }
+        let left = (!left.is_empty()).then_some(PendingFiles { switches: left, ..pending });
+        if let Err(error) = self.records.set_pending_files(left.as_ref()).await {
+            tracing::warn!(%error, "files that were switched are still written down; the next start looks again");
+        }
+        (switched, warnings)
+    }
+
+    async fn note(&self, context: &dyn OperationContext, step: &str, facts: serde_json::Value) {
+        context.record(step, facts).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, step, "the journal does not have a step");
+        });
+    }
+
+    /// Finishes or undoes what an operation that was cut off, or a swap that failed, has left of included directories.
+    /// Returns what was done, in words.
+    pub(super) async fn settle_files(&self) -> Result<Vec<String>, BackupError> {
+        let Some(pending) = self.records.pending_files().await? else { return Ok(Vec::new()) };
+        let databases = self.database.databases().await?;
+        let exists = |name: &DatabaseName| databases.iter().any(|entry| entry.name == *name);
+        // The names change in one transaction: where the old database has its new name, the other has taken over.
+        let swapped = exists(pending.retired.as_ref().unwrap_or(&pending.live));
+        let mut done = Vec::new();
+        let mut left = Vec::new();
+        for switch in pending.switches.iter().cloned() {
+            let name = switch.name.clone();
+            if !swapped {
+                blocking(move || {
+                    switch.abandon();
+                    Ok(())
+                })
+                .await?;
+                done.push(format!("the files of {name} are as they were, like the database"));
+                continue;
+            }
+            let again = switch.clone();
+            match blocking(move || Ok(settle(&switch))).await? {
+                Outcome::Switched => done.push(format!("the files of {name} followed the database")),
+                Outcome::AsBefore(error) => done.push(format!(
+                    "the files of {name} could not follow the database and are as before: {error}"
+                )),
+                Outcome::Between(error) => {
+                    done.push(format!("the files of {name} are still replaced only in part: {error}"));
+                    left.push(again);
+                }
+            }
+        }
+        let left = (!left.is_empty()).then_some(PendingFiles { switches: left, ..pending });
+        self.records.set_pending_files(left.as_ref()).await?;
+        Ok(done)
+    }
+
+    /// Before something else happens to these directories: no work of an earlier operation may be left.
+    pub(super) async fn require_settled_files(&self) -> Result<(), BackupError> {
+        for done in self.settle_files().await? {
+            tracing::warn!("{done}");
+        }
+        match self.records.pending_files().await?.and_then(|pending| pending.switches.into_iter().next()) {
+            None => Ok(()),
+            Some(switch) => Err(BackupError::IncludeUnusable {
+                name: switch.name,
+                why: "an earlier restore has replaced its files only in part".to_owned(),
+                hint: "The log of the recovery service says what is in the way. Mend that, then try again.",
+            }),
+        }
+    }
+
+    /// Removes what restores that were cut off have staged. Returns what was removed, in words.
+    pub(super) async fn sweep_staged_files(&self) -> Result<Vec<String>, BackupError> {
+        let include = self.settings.include.clone();
+        let swept = blocking(move || Ok(sweep(&include))).await?;
+        Ok(swept.into_iter().map(|name| format!("removed the staged files {name}")).collect())
+    }
+
+    /// Removes files that were kept for a rollback that is not possible any more.
+    pub(super) async fn remove_kept(&self, kept: Vec<KeptDirectory>) -> Result<(), BackupError> {
+        blocking(move || {
+            for directory in kept {
+                directory
+                    .remove()
+                    .map_err(BackupError::include("remove the kept files of", &directory.name))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// What brings kept files back; in words, what is gone.
+    pub(super) fn switches_back(kept: &[KeptDirectory], at: OffsetDateTime) -> (Vec<Switch>, Vec<String>) {
+        let (mut switches, mut warnings) = (Vec::new(), Vec::new());
+        for directory in kept {
+            match directory.switch(at) {
+                Ok(switch) => switches.push(switch),
+                Err(error) => warnings.push(format!(
+                    "The files that {} had before cannot be brought back: {error}. It is left as it is.",
+                    directory.name
+                )),
+            }
+        }
+        (switches, warnings)
+    }
+}
+
+/// What became of a switch.
+enum Outcome {
+    Switched,
+    AsBefore(io::Error),
+    Between(io::Error),
+}
+
+/// Carries a switch out; where it cannot be, takes it back if it is not too late for that.
+fn settle(switch: &Switch) -> Outcome {
+    let Err(error) = switch.carry_out(&|_| Ok(())) else { return Outcome::Switched };
+    match switch.take_back() {
+        Ok(true) => {
+            switch.abandon();
+            Outcome::AsBefore(error)
+        }
+        Ok(false) | Err(_) => Outcome::Between(error),
+    }
+}
+
+/// Asks each file system for the room that all directories on it need together.
+fn require_room(places: &[(Place, u64)]) -> Result<(), BackupError> {
+    let mut needed: BTreeMap<u64, (&Path, u64)> = BTreeMap::new();
+    for (place, size) in places {
+        let on = if place.target.exists() { Some(place.target.as_path()) } else { place.target.parent() };
+        let on = on.unwrap_or(Path::new("/"));
+        let device = fs::metadata(on).map_err(BackupError::include("look at", &place.name))?.dev();
+        let sum = needed.entry(device).or_insert((on, 0));
+        sum.1 = sum.1.saturating_add(*size);
+    }
+    needed.into_values().try_for_each(|(on, size)| space::require(on, size))
+}
