@@ -13,7 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     backend::{Backend, Task},
     failure::{self, Failure},
-    view::{Backup, Contents, Restore, Rows, Status},
+    view::{Backup, Contents, Directory, Restore, Rows, Status},
 };
 use crate::{
     app::App,
@@ -143,6 +143,16 @@ impl Backend for Direct {
         Ok(Some(Contents {
             database: manifest.database.to_string(),
             database_size_bytes: manifest.database_size_bytes,
+            files: manifest
+                .files
+                .into_iter()
+                .map(|files| Directory {
+                    name: files.name.into(),
+                    files: files.files,
+                    bytes: files.bytes,
+                    kept_as: None,
+                })
+                .collect(),
             rows: Rows { tables: manifest.rows.tables },
         }))
     }

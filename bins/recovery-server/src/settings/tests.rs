@@ -123,6 +123,38 @@ fn bad_values_name_the_variable_and_what_is_expected() {
     check("LOG_FORMAT", "xml", "expected text or json");
     check("BACKUP_JOBS", "0", "1 to 64");
     check("BACKUP_COMPRESSION", "lz4", "expected auto, none");
+    check("BACKUP_INCLUDE", "/app/data", "is no name and path");
+    check("BACKUP_INCLUDE", "Sources=/app/data", "`Sources` is no name: expected 1 to 32 of a-z");
+    check("BACKUP_INCLUDE", "=/app/data", "is no name");
+    check("BACKUP_INCLUDE", "sources=data", "`data` is no absolute path");
+    check("BACKUP_INCLUDE", "sources=/app/../etc", "no absolute path without `..`");
+    check("BACKUP_INCLUDE", "sources=", "is no absolute path");
+    check("BACKUP_INCLUDE", "all=/", "cannot be included");
+    check("BACKUP_INCLUDE", "a=/x,a=/y", "the name `a` stands there twice");
+    check("BACKUP_INCLUDE", "a=/x,b=/x", "are inside one another");
+    check("BACKUP_INCLUDE", "a=/x/y,b=/x", "are inside one another");
+    check("BACKUP_INCLUDE", "a=/backups", "and BACKUP_DIR (`/backups`) are inside one another");
+    check("BACKUP_INCLUDE", "a=/backups/files", "are inside one another");
+}
+
+#[test]
+fn included_directories_are_apart_from_what_the_service_keeps() {
+    let include =
+        settings(&[("BACKUP_INCLUDE", " sources=/app/data/sources/ , my_2-nd=/srv/a=b ")]).backup_include;
+    let read: Vec<_> = include.iter().map(|one| (one.name.as_str(), one.path.to_str().unwrap())).collect();
+    assert_eq!(read, [("sources", "/app/data/sources"), ("my_2-nd", "/srv/a=b")]);
+    let state = errors(&[("BACKUP_INCLUDE", "a=/srv"), ("STATE_DIR", "/srv/state")]);
+    assert!(state.contains("and STATE_DIR (`/srv/state`) are inside one another"), "{state}");
+    let around = errors(&[("BACKUP_INCLUDE", "a=/srv"), ("BACKUP_DIR", "/srv/backups")]);
+    assert!(around.contains("and BACKUP_DIR (`/srv/backups`) are inside one another"), "{around}");
+
+    let place = tempfile::tempdir().unwrap();
+    let (real, link) = (place.path().join("real"), place.path().join("link"));
+    std::fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let linked = format!("a={}", link.display());
+    let hidden = errors(&[("BACKUP_INCLUDE", &linked), ("BACKUP_DIR", real.to_str().unwrap())]);
+    assert!(hidden.contains("are inside one another"), "a link hides nothing: {hidden}");
 }
 
 #[test]

@@ -9,7 +9,8 @@ mod status;
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
 pub use backup::{
-    Backup, Deleted, DrillRecord, DroppedReplaced, Made, Removed, Replaced, Restored, RolledBack, Verified,
+    Backup, Deleted, Directory, DrillRecord, DroppedReplaced, Made, Removed, Replaced, Restored, RolledBack,
+    SwitchedDirectory, Verified,
 };
 pub use operation::{AuditRecord, Operation, Progress};
 pub use problem::{FieldProblem, ProblemBody};

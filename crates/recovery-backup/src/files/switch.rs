@@ -8,6 +8,7 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 use rustix::{
@@ -16,6 +17,8 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+
+use crate::BackupError;
 
 use super::{
     BEFORE, IncludeName, IncludedDirectory, MOVING, STAGE, is_reserved,
@@ -33,30 +36,33 @@ pub(crate) struct Staged {
     place: Place,
     path: PathBuf,
     inode: u64,
-    released: bool,
+    released: AtomicBool,
 }
 
 impl Staged {
     pub(super) fn new(place: Place, path: PathBuf, inode: u64) -> Self {
-        Self { place, path, inode, released: false }
+        Self { place, path, inode, released: AtomicBool::new(false) }
     }
 
     /// The switch that puts them in their place, with what is there now kept under a name of this time.
-    pub(crate) fn switch(&self, at: OffsetDateTime) -> io::Result<Switch> {
+    pub(crate) fn switch(&self, at: OffsetDateTime) -> Result<Switch, BackupError> {
+        let failed = BackupError::include("find a name for what is now in", &self.place.name);
         let Place { name, target, manner } = self.place.clone();
         Switch { name, target, manner, incoming: self.path.clone(), inode: self.inode, kept: PathBuf::new() }
             .keeping(at)
+            .map_err(failed)
     }
 
-    /// They have taken their place, or will: they are not removed any more.
-    pub(crate) fn release(mut self) {
-        self.released = true;
+    /// It is written down that they are to take their place: they are not removed any more, whatever becomes of the
+    /// operation.
+    pub(crate) fn release(&self) {
+        self.released.store(true, Relaxed);
     }
 }
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        if !self.released {
+        if !self.released.load(Relaxed) {
             discard(&self.path);
         }
     }
@@ -74,6 +80,11 @@ pub struct KeptDirectory {
 }
 
 impl KeptDirectory {
+    /// Fails where they are not there any more.
+    pub(crate) fn look(&self) -> io::Result<()> {
+        fs::symlink_metadata(&self.kept).map(drop)
+    }
+
     /// The switch that puts them back; what is there now is kept in its turn.
     pub(crate) fn switch(&self, at: OffsetDateTime) -> io::Result<Switch> {
         let inode = fs::symlink_metadata(&self.kept)?.ino();

@@ -32,22 +32,32 @@ pub(super) struct StagedFiles {
     pub warnings: Vec<String>,
 }
 
-impl StagedFiles {
-    /// They have taken their places. Returns the words.
-    pub(super) fn release(self) -> Vec<String> {
-        self.staged.into_iter().for_each(Staged::release);
-        self.warnings
+/// Directories that are to change together with the databases.
+pub(super) trait Directories: Sync {
+    /// What is to be done; what is replaced is named by this moment.
+    fn switches(&self, at: OffsetDateTime) -> Result<Vec<Switch>, BackupError>;
+
+    /// It is written down: from here on nothing of it may be removed, even if the operation goes away.
+    fn announced(&self);
+}
+
+impl Directories for StagedFiles {
+    fn switches(&self, at: OffsetDateTime) -> Result<Vec<Switch>, BackupError> {
+        self.staged.iter().map(|staged| staged.switch(at)).collect()
     }
 
-    /// What puts them in their place.
-    pub(super) fn switches(&self, at: OffsetDateTime) -> Result<Vec<Switch>, BackupError> {
-        let switches: io::Result<_> = self.staged.iter().map(|staged| staged.switch(at)).collect();
-        switches.map_err(|source| BackupError::Storage {
-            doing: "find a name for the files that are there now",
-            path: self.staged.iter().map(|staged| format!("{staged:?}")).collect::<String>().into(),
-            source,
-        })
+    fn announced(&self) {
+        self.staged.iter().for_each(Staged::release);
     }
+}
+
+/// Files that a rollback brings back. Those that are gone are left out.
+impl Directories for Vec<KeptDirectory> {
+    fn switches(&self, at: OffsetDateTime) -> Result<Vec<Switch>, BackupError> {
+        Ok(self.iter().filter_map(|kept| kept.switch(at).ok()).collect())
+    }
+
+    fn announced(&self) {}
 }
 
 /// What is done with the files of an archive that is unpacked.
@@ -154,12 +164,14 @@ impl BackupService {
         live: &DatabaseName,
         retired: Option<&DatabaseName>,
         switches: Vec<Switch>,
+        directories: &dyn Directories,
     ) -> Result<Option<PendingFiles>, BackupError> {
         if switches.is_empty() {
             return Ok(None);
         }
         let pending = PendingFiles { live: live.clone(), retired: retired.cloned(), switches };
         self.records.set_pending_files(Some(&pending)).await?;
+        directories.announced();
         Ok(Some(pending))
     }
 
@@ -297,21 +309,18 @@ impl BackupService {
         })
         .await
     }
+}
 
-    /// What brings kept files back; in words, what is gone.
-    pub(super) fn switches_back(kept: &[KeptDirectory], at: OffsetDateTime) -> (Vec<Switch>, Vec<String>) {
-        let (mut switches, mut warnings) = (Vec::new(), Vec::new());
-        for directory in kept {
-            match directory.switch(at) {
-                Ok(switch) => switches.push(switch),
-                Err(error) => warnings.push(format!(
-                    "The files that {} had before cannot be brought back: {error}. It is left as it is.",
-                    directory.name
-                )),
-            }
-        }
-        (switches, warnings)
-    }
+/// Which of these files cannot be brought back, in words.
+pub(super) fn words_about_gone(kept: &[KeptDirectory]) -> Vec<String> {
+    let gone = |directory: &KeptDirectory| {
+        let error = directory.look().err()?;
+        Some(format!(
+            "The files that {} had before cannot be brought back: {error}. It is left as it is.",
+            directory.name
+        ))
+    };
+    kept.iter().filter_map(gone).collect()
 }
 
 /// What became of a switch.

@@ -48,10 +48,7 @@ impl BackupService {
         // The disk is better used for the swap than for the unpacked dump.
         drop(work);
         let swapped = match loaded {
-            Ok(()) => {
-                let switches = |at| files.switches(at);
-                self.take_over(lock, &scratch, Some(name), &switches, context).await
-            }
+            Ok(()) => self.take_over(lock, &scratch, Some(name), &files, context).await,
             Err(error) => Err(error),
         };
         let swapped = match swapped {
@@ -61,7 +58,6 @@ impl BackupService {
                 return Err(error);
             }
         };
-        let warnings = files.release();
         Ok(RestoreReport {
             id: context.id(),
             filename: name.clone(),
@@ -76,7 +72,7 @@ impl BackupService {
             warnings: role_warnings(&created_roles)
                 .into_iter()
                 .chain(client_warning(&tools, server.version))
-                .chain(warnings)
+                .chain(files.warnings)
                 .chain(swapped.warnings)
                 .collect(),
             files: swapped.files,

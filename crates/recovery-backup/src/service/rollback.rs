@@ -3,7 +3,7 @@
 use recovery_core::{OperationId, Progress, crash_point, database::DatabaseName, port::OperationContext};
 use serde_json::json;
 
-use super::{BackupService, ExclusiveLock, take_over::id_from_name};
+use super::{BackupService, ExclusiveLock, files::words_about_gone, take_over::id_from_name};
 use crate::{BackupError, KeptDirectory, ReplacedDatabase, RollbackReport};
 
 impl BackupService {
@@ -40,10 +40,9 @@ impl BackupService {
         context.report(Progress::phase("preparing"));
         let target = self.find_replaced(restore).await?;
         self.require_settled_files().await?;
-        let (_, gone) = Self::switches_back(&target.files, self.clock.now());
-        let switches = |at| Ok(Self::switches_back(&target.files, at).0);
+        let gone = words_about_gone(&target.files);
         context.record("rolling back", json!({ "database": &target.replaced_database })).await?;
-        let swapped = self.take_over(lock, &target.replaced_database, None, &switches, context).await?;
+        let swapped = self.take_over(lock, &target.replaced_database, None, &target.files, context).await?;
         self.forget_replaced(&target.replaced_database).await;
         Ok(RollbackReport {
             id: context.id(),

@@ -10,7 +10,7 @@ use recovery_core::{
 use serde_json::json;
 use time::OffsetDateTime;
 
-use super::{BackupService, ExclusiveLock};
+use super::{BackupService, ExclusiveLock, files::Directories};
 use crate::{BackupError, ReplacedDatabase, SwitchedDirectory, files::Switch};
 
 /// How long the restored database may take to answer among all the clients that come back.
@@ -25,13 +25,13 @@ const ORPHANED: &str = "There was no database before, so this cannot be rolled b
 
 impl BackupService {
     /// Makes `incoming` the live database, and keeps the present one. `backup` is what `incoming` holds; `directories`
-    /// are what changes with it, told the moment by which what is replaced is named.
+    /// are what changes with it.
     pub(super) async fn take_over(
         &self,
         lock: &ExclusiveLock,
         incoming: &DatabaseName,
         backup: Option<&BackupName>,
-        directories: &(dyn Fn(OffsetDateTime) -> Result<Vec<Switch>, BackupError> + Sync),
+        directories: &dyn Directories,
         context: &dyn OperationContext,
     ) -> Result<Swapped, BackupError> {
         let live = self.database.target()?.database.clone();
@@ -43,7 +43,7 @@ impl BackupService {
             (1..=9999).map(|attempt| live.replaced(at, attempt)).find(|name| !taken(name)).ok_or_else(
                 || DatabaseError::TimedOut { doing: "looking for a free database name".to_owned() },
             )?;
-        let switches = directories(at)?;
+        let switches = directories.switches(at)?;
         let replaced = taken(&live).then(|| ReplacedDatabase {
             id: context.id(),
             filename: backup.cloned(),
@@ -62,7 +62,6 @@ impl BackupService {
         lock.still_held().await?;
         context.seal()?;
         context.report(Progress::phase("swapping"));
-        let files = self.announce_files(&live, replaced.is_some().then_some(&retired), switches).await?;
         let swap = Swap { live: live.clone(), incoming: incoming.clone(), retired };
         context
             .record(
@@ -73,7 +72,12 @@ impl BackupService {
                 }),
             )
             .await?;
-        self.records.set_pending_swap(Some(&swap)).await?;
+        let before = replaced.is_some().then_some(&swap.retired);
+        let files = self.announce_files(&live, before, switches, directories).await?;
+        if let Err(error) = self.records.set_pending_swap(Some(&swap)).await {
+            self.forget_announced_files(files.as_ref()).await;
+            return Err(error);
+        }
         crash_point("take-over:pending");
         let swapped = self.database.swap(&swap).await;
         crash_point("take-over:swapped");

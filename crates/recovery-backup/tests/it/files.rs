@@ -112,11 +112,13 @@ impl Drop for Mounted {
     }
 }
 
+type Act = Box<dyn Fn() + Send + Sync>;
+
 /// A context that acts at a moment of its operation: does something when a phase begins, or stops for ever, as a crash
 /// does, when a step is to be written down.
 struct Staged {
     id: OperationId,
-    phase: Option<(&'static str, Box<dyn Fn() + Send + Sync>)>,
+    phase: Option<(&'static str, Act)>,
     stop_at: Option<&'static str>,
     stopped: Arc<Notify>,
 }

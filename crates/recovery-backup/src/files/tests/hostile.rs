@@ -185,7 +185,7 @@ fn a_manifest_that_does_not_fit_its_files_is_refused() {
         let size = usize::try_from(tar::Header::from_byte_slice(&good[..512]).entry_size().unwrap()).unwrap();
         let mut json = serde_json::to_vec_pretty(&changed).unwrap();
         json.resize(size, b' ');
-        let mut bytes = good.clone();
+        let mut bytes = good;
         bytes[512..512 + size].copy_from_slice(&json);
         let path = world.path("backups/changed.tar");
         fs::write(&path, bytes).unwrap();
