@@ -14,6 +14,7 @@ mod progress;
 mod prompt;
 mod remote;
 mod render;
+mod table;
 mod view;
 
 use std::{process::ExitCode, time::Duration};

@@ -10,7 +10,7 @@ use recovery_core::{
 };
 use serde_json::json;
 
-use super::{BackupService, ExclusiveLock, catalogue::flawed, restore::role_warnings};
+use super::{BackupService, ExclusiveLock, catalogue::flawed, files::StagedFiles, restore::role_warnings};
 use crate::{
     BackupError, RestoreReport, VerifyReport,
     legacy::{Survey, survey},
@@ -80,10 +80,9 @@ impl BackupService {
         let Prepared { server, survey, profile, scratch, created_roles } =
             self.prepare_legacy(name, "loading", context).await?;
         let loaded = self.load_legacy(name, &profile, &scratch, context).await;
-        let no_files = |_| Ok(Vec::new());
         let swapped = match loaded {
             Ok(loaded) => self
-                .take_over(lock, &scratch, Some(name), &no_files, context)
+                .take_over(lock, &scratch, Some(name), &StagedFiles::default(), context)
                 .await
                 .map(|swapped| (loaded, swapped)),
             Err(error) => Err(error),
