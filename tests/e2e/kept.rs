@@ -161,6 +161,49 @@ async fn a_failing_checkpoint_is_told_once_also_across_restarts_and_so_is_its_en
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_kill_while_old_backups_are_removed_leaves_whole_ones() {
+    let world = three_checkpoints().await.with("CHECKPOINT_MAX_KEEP", "1");
+    let all = checkpoints(&world);
+    let newest = all.last().unwrap().clone();
+    let mut must_be = all.len();
+    for moment in ["backup:removing:before", "backup:removing:after", "retain:removed"] {
+        let mut service = world
+            .serve_by(world.crash_binary(), |command| {
+                command.env("NOVA_CRASH_AT", moment);
+            })
+            .await;
+        // It may die before it has answered.
+        let _ = service.admin(Method::POST, "/backups").send().await;
+        service.ended(&format!("the service to die at {moment}")).await;
+        if moment == "retain:removed" {
+            must_be -= 1;
+        }
+        assert_eq!(checkpoints(&world).len(), must_be, "{moment}");
+
+        let mut service = world.serve().await;
+        let over = async || {
+            let operations = service.get_json("/operations").await.assert_ok();
+            operations.as_array().unwrap().iter().all(|operation| operation["state"] != "running")
+                && operations[0]["state"] == "interrupted"
+        };
+        until("the next start to clear up", over).await;
+        let operation = service.get_json("/operations").await.assert_ok()[0].clone();
+        let made = operation["target"].as_str().unwrap();
+        let detail = operation["error"]["detail"].as_str().unwrap();
+        assert!(detail.contains(made) && detail.contains("is kept"), "{moment}: {operation}");
+        for backup in service.get_json("/backups").await.assert_ok().as_array().unwrap() {
+            assert_eq!(backup["verification"], "verified", "{moment}: {backup}");
+        }
+        service.stop().await;
+    }
+    // What could not be done then is done after the next success.
+    let service = world.serve().await;
+    let made = service.post("/backups").await.assert_ok();
+    assert_eq!(made["removed"].as_array().unwrap().len(), must_be - 1, "{made}");
+    assert_eq!(checkpoints(&world), [newest]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pins_hold_over_http_and_on_the_command_line() {
     let world = three_checkpoints().await.with("CHECKPOINT_MAX_KEEP", "1");
     let oldest = checkpoints(&world)[0].clone();

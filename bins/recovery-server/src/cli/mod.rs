@@ -14,6 +14,7 @@ mod progress;
 mod prompt;
 mod remote;
 mod render;
+mod schedule;
 mod table;
 mod view;
 

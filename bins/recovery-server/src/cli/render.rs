@@ -4,8 +4,9 @@ use recovery_core::{BackupKind, DrillResult, OperationKind, Progress, Unit, Veri
 use time::OffsetDateTime;
 
 use super::{
+    schedule,
     table::table,
-    view::{Backup, Checkpoints, Contents, DatabaseStatus, Directory, Outcome, Restore, Status},
+    view::{Backup, Contents, DatabaseStatus, Directory, Outcome, Restore, Status},
 };
 use crate::settings::EffectiveSetting;
 
@@ -82,7 +83,7 @@ pub(super) fn status(status: &Status) -> String {
         backups.count,
         bytes(backups.total_size_bytes)
     );
-    text.push_str(&schedule(&status.checkpoints));
+    text.push_str(&schedule::line(&status.checkpoints));
     if let Some(operation) = &status.operation {
         text.push_str(&format!(
             "running   {} since {}: {}\n",
@@ -92,22 +93,6 @@ pub(super) fn status(status: &Status) -> String {
         ));
     }
     text
-}
-
-fn schedule(checkpoints: &Checkpoints) -> String {
-    if !checkpoints.enabled {
-        return String::new();
-    }
-    let when = |at: Option<OffsetDateTime>| at.map_or_else(|| "none yet".to_owned(), moment);
-    let error = checkpoints
-        .last_error
-        .as_ref()
-        .map_or_else(String::new, |error| format!("; the last try failed: {}", printable(&error.detail)));
-    format!(
-        "schedule  newest checkpoint {}, next due {}{error}\n",
-        when(checkpoints.last),
-        when(checkpoints.next_due)
-    )
 }
 
 fn database(database: &DatabaseStatus) -> String {
@@ -275,7 +260,7 @@ fn kind(kind: BackupKind) -> &'static str {
     }
 }
 
-fn moment(at: OffsetDateTime) -> String {
+pub(super) fn moment(at: OffsetDateTime) -> String {
     let at = at.to_offset(time::UtcOffset::UTC);
     format!("{} {:02}:{:02}:{:02} UTC", at.date(), at.hour(), at.minute(), at.second())
 }
@@ -310,7 +295,7 @@ fn grouped(number: u64) -> String {
 }
 
 /// Names from elsewhere must not steer the terminal.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
@@ -351,27 +336,6 @@ mod tests {
         nova-checkpoint-2026-01-30_06-00-00-2.tar: database/toc.dat differs�[31m
         nova-checkpoint-2026-01-30_06-00-00-2.tar: the last drill could not verify it: PostgreSQL does not answer
         ");
-    }
-
-    #[test]
-    fn the_schedule_tells_what_was_and_what_comes() {
-        let check = |value: serde_json::Value, expect: &str| {
-            assert_eq!(schedule(&serde_json::from_value(value).unwrap()), expect);
-        };
-        check(json!({}), "");
-        check(json!({"enabled": false, "last": "2026-01-31T12:00:00Z"}), "");
-        check(
-            json!({"enabled": true, "last": null, "next_due": "2026-01-31T12:00:00Z"}),
-            "schedule  newest checkpoint none yet, next due 2026-01-31 12:00:00 UTC\n",
-        );
-        check(
-            json!({
-                "enabled": true, "last": "2026-01-31T06:00:00Z", "next_due": "2026-01-31T12:00:00.5Z",
-                "last_error": {"code": "database_unavailable", "detail": "PostgreSQL does not answer.", "failures": 2}
-            }),
-            "schedule  newest checkpoint 2026-01-31 06:00:00 UTC, next due 2026-01-31 12:00:00 UTC; the last try failed: \
-             PostgreSQL does not answer.\n",
-        );
     }
 
     #[test]
