@@ -11,6 +11,7 @@ mod effective;
 mod error;
 mod include;
 mod load;
+mod order;
 mod parse;
 mod reference;
 mod table;
