@@ -20,6 +20,9 @@ pub(crate) const BACKUP: &[&str] = &[
     "backup:published:after",
 ];
 
+/// Removing what has had its time, after a backup that leaves something to remove; `kept` goes through them.
+pub(crate) const RETAIN: &[&str] = &["backup:removing:before", "backup:removing:after", "retain:removed"];
+
 /// Restoring one, up to the swap.
 pub(crate) const RESTORE: &[&str] =
     &["unpack:room-found", "restore:loading:before", "restore:loading:after", "load:created", "load:loaded"];
