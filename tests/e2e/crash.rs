@@ -16,7 +16,7 @@ pub(crate) struct Scene {
     /// A backup of the database as it was at first.
     pub(crate) backup: String,
     /// What the database looked like then.
-    then: String,
+    pub(crate) then: String,
 }
 
 /// What an operation is asked for by.
@@ -29,7 +29,10 @@ pub(crate) struct Request {
 
 impl Scene {
     pub(crate) async fn new() -> Self {
-        let world = World::new();
+        Self::of(World::new()).await
+    }
+
+    pub(crate) async fn of(world: World) -> Self {
         let then = world.postgres.pg_dump_text("nova");
         let backup = world.serve().await.backup().await;
         Self { world, backup, then }
@@ -204,7 +207,13 @@ fn every_step_and_moment_in_the_sources_is_in_the_table() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let kinds = ["backup", "restore", "rollback", "drop_replaced", "delete_backup", "upload", "drill"];
     let mut known: BTreeSet<String> = kinds.iter().flat_map(|kind| crash_points::of(kind)).collect();
-    known.extend(crash_points::CLEAR_UP.iter().chain(crash_points::RETAIN).map(|name| (*name).to_owned()));
+    let others = [
+        crash_points::CLEAR_UP,
+        crash_points::RETAIN,
+        crash_points::RESTORE_IN_PLACE,
+        crash_points::RESTORE_WITH_FILES,
+    ];
+    known.extend(others.iter().copied().flatten().map(|name| (*name).to_owned()));
     let mut found = 0;
     let mut directories = vec![root.join("crates"), root.join("bins")];
     while let Some(directory) = directories.pop() {
@@ -216,7 +225,7 @@ fn every_step_and_moment_in_the_sources_is_in_the_table() {
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 let text = text.split("#[cfg(test)]").next().unwrap();
-                for step in literals(text, ".record(") {
+                for step in literals(text, ".record(").into_iter().chain(literals(text, ".note(context, ")) {
                     assert!(
                         known.iter().any(|known| known.ends_with(&format!(":{step}:before"))),
                         "{}: the step {step:?} is cut off by no test: add it to crash_points.rs",

@@ -27,6 +27,26 @@ pub(crate) const RETAIN: &[&str] = &["backup:removing:before", "backup:removing:
 pub(crate) const RESTORE: &[&str] =
     &["unpack:room-found", "restore:loading:before", "restore:loading:after", "load:created", "load:loaded"];
 
+/// Restoring one in place, up to the commit; a safety backup, with moments of its own, comes before.
+pub(crate) const RESTORE_IN_PLACE: &[&str] = &[
+    "restore:rewriting:before",
+    "restore:rewriting:after",
+    "restore:sealed",
+    "restore:committing:before",
+    "restore:committing:after",
+];
+
+/// Restoring one that has included directories, around their part in it.
+pub(crate) const RESTORE_WITH_FILES: &[&str] = &[
+    "load:loaded",
+    "restore:swapping:after",
+    "take-over:swapped",
+    "restore:switching files:before",
+    "restore:switching files:after",
+    "restore:switched files:before",
+    "restore:switched files:after",
+];
+
 /// Going to the swap of a rollback.
 pub(crate) const ROLLBACK: &[&str] = &["rollback:rolling back:before", "rollback:rolling back:after"];
 

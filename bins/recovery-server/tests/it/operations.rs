@@ -121,6 +121,26 @@ async fn an_operation_is_cancelled_until_it_is_sealed() {
 }
 
 #[tokio::test]
+async fn a_caller_that_goes_away_leaves_its_operation_to_its_end() {
+    let journal = MemoryJournal::new();
+    let operations = registry(&journal);
+    let new = new();
+    let id = new.id;
+    let (done, is_done) = oneshot::channel();
+    let mut asked = Box::pin(operations.start(new, move |_| async move {
+        tokio::task::yield_now().await;
+        done.send(()).unwrap();
+        Ok(Value::Null)
+    }));
+    // It gets as far as its first wait, and is dropped there.
+    let begun = std::future::poll_fn(|context| std::task::Poll::Ready(asked.as_mut().poll(context))).await;
+    assert!(begun.is_pending());
+    drop(asked);
+    is_done.await.expect("the operation goes on");
+    assert_eq!(ended(&operations, id).await.state, OperationState::Succeeded);
+}
+
+#[tokio::test]
 async fn at_the_end_of_the_service_operations_are_interrupted_and_sealed_ones_awaited() {
     let journal = MemoryJournal::new();
     let operations = registry(&journal);
