@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 
 use super::{
-    ADMIN_SECRET, Bench, milliseconds,
+    ADMIN_SECRET, Bench, NO_CHECKPOINTS, NO_DRILLS, milliseconds,
     report::{Report, median},
 };
 use crate::{http, sample, service, service::Service, shell, workspace};
@@ -28,6 +28,8 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
         ("REDIS_URL", "redis://127.0.0.1:1/7".to_owned()),
         ("ADMIN_SECRET", ADMIN_SECRET.to_owned()),
         ("BACKUP_DIR", directory.to_string_lossy().into_owned()),
+        (NO_CHECKPOINTS, "0".to_owned()),
+        (NO_DRILLS, "0".to_owned()),
     ];
     sample::load(&bench.postgres, "few_rows", 0.001)?;
     let mut backup = service::command(&bench.binary, &settings);

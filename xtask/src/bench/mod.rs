@@ -32,6 +32,10 @@ const SERVER: [&str; 4] =
     ["shared_buffers=512MB", "max_wal_size=4GB", "checkpoint_timeout=30min", "max_connections=40"];
 
 const ADMIN_SECRET: &str = "bench-only-secret";
+/// Set to 0: what the service does by itself would be measured with what it is asked for.
+const NO_CHECKPOINTS: &str = "CHECKPOINT_INTERVAL_HOURS";
+/// As [`NO_CHECKPOINTS`].
+const NO_DRILLS: &str = "DRILL_INTERVAL_DAYS";
 
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
