@@ -1,8 +1,8 @@
 //! Telling people who do not look: that something which the service does by itself fails, once for each reason, and
 //! that it works again.
 //!
-//! Whoever does something says how it went ([`Alerts::failed`], [`Alerts::well`]) and goes on; what is then to be told
-//! is worked out and delivered in the background ([`Alerts::run`]). What was told is remembered beyond the process, so
+//! Whoever does something says how it went (`Alerts::failed`, `Alerts::well`) and goes on; what is then to be told
+//! is worked out and delivered in the background (`Alerts::run`). What was told is remembered beyond the process, so
 //! that a restart does not tell it again; what could not be delivered is tried again the next time that it is so.
 
 mod webhook;
