@@ -9,6 +9,7 @@ mod crash;
 pub mod database;
 pub mod drill;
 pub mod operation;
+pub mod platform;
 pub mod port;
 pub mod problem;
 
@@ -18,4 +19,5 @@ pub use crash::crash_point;
 pub use crash::on_crash_point;
 pub use drill::{Drill, DrillHistory, DrillResult};
 pub use operation::{Actor, Operation, OperationId, OperationKind, OperationState, Progress, Unit};
+pub use platform::{ProfileName, ProjectName, ServiceName};
 pub use problem::{ErrorCode, Problem};

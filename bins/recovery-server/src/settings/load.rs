@@ -9,6 +9,7 @@ use secrecy::SecretString;
 
 use super::{
     DatabaseSetting, EffectiveSetting, InvalidSettings, Loaded, SettingError, Settings, Source, include,
+    platform::PlatformSettings,
     table::{self, About, Default, Shown, Variable},
 };
 
@@ -71,6 +72,7 @@ fn read(values: &mut Values) -> Option<Settings> {
         || Some(BackupSettings::default_tool_directories()),
         |paths| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(":"),
     );
+    let platform = PlatformSettings::read(values);
     let cors_allowed_origins = values.required(&table::CORS_ALLOWED_ORIGINS);
     let allowed_hosts = values.optional(&table::ALLOWED_HOSTS).unwrap_or_default();
     let trusted_proxies = values.optional(&table::TRUSTED_PROXIES).unwrap_or_default();
@@ -108,6 +110,7 @@ fn read(values: &mut Values) -> Option<Settings> {
         backup_compression: backup_compression?,
         tool_directories: tool_directories?,
         backup_include,
+        platform: platform?,
     })
 }
 
@@ -165,7 +168,7 @@ impl DatabaseParts {
 }
 
 /// The texts of all variables that are set, and what was found while they were read.
-struct Values {
+pub(super) struct Values {
     texts: BTreeMap<&'static str, (String, Source)>,
     errors: Vec<SettingError>,
     effective: BTreeMap<&'static str, EffectiveSetting>,
@@ -225,12 +228,12 @@ impl Values {
     }
 
     /// The value of a variable that has a default text; `None` only after an error.
-    fn required<T>(&mut self, variable: &Variable<T>) -> Option<T> {
+    pub(super) fn required<T>(&mut self, variable: &Variable<T>) -> Option<T> {
         self.optional(variable)
     }
 
     /// The value of a variable; `None` where it is unset and has no default text, or after an error.
-    fn optional<T>(&mut self, variable: &Variable<T>) -> Option<T> {
+    pub(super) fn optional<T>(&mut self, variable: &Variable<T>) -> Option<T> {
         let about = &variable.about;
         self.note(about, None);
         let default = match about.default {
@@ -243,7 +246,7 @@ impl Values {
     }
 
     /// The value of a variable whose default is worked out.
-    fn computed<T>(
+    pub(super) fn computed<T>(
         &mut self,
         variable: &Variable<T>,
         default: impl FnOnce() -> Option<T>,

@@ -13,6 +13,7 @@ mod include;
 mod load;
 mod order;
 mod parse;
+mod platform;
 mod reference;
 mod table;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use secrecy::SecretString;
 pub(crate) use crash::CrashSettings;
 pub use effective::{EffectiveSetting, Source};
 pub use error::{InvalidSettings, SettingError};
+pub use platform::{EngineAddress, PlatformSettings};
 pub use reference::reference;
 
 pub(crate) use parse::admin_secret as check_admin_secret;
@@ -90,6 +92,8 @@ pub struct Settings {
     pub tool_directories: Vec<PathBuf>,
     /// Directories that belong to every backup besides the database.
     pub backup_include: Vec<IncludedDirectory>,
+    /// The platform that is looked after.
+    pub platform: PlatformSettings,
 }
 
 /// The database to protect. That it is unset or wrong does not keep the service from starting: what needs the

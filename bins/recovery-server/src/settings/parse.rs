@@ -81,6 +81,11 @@ pub(super) fn directories(text: &str) -> Result<Vec<PathBuf>, String> {
     text.split(':').filter(|part| !part.is_empty()).map(directory).collect()
 }
 
+/// Paths, which may be relative.
+pub(super) fn paths(text: &str) -> Result<Vec<PathBuf>, String> {
+    Ok(text.split(':').filter(|part| !part.is_empty()).map(PathBuf::from).collect())
+}
+
 pub(super) fn address(text: &str) -> Result<IpAddr, String> {
     text.trim().parse().map_err(|_| format!("`{text}` is no IP address; a name is not accepted here"))
 }

@@ -16,6 +16,12 @@ use crate::{
     logging::{LogFilter, LogFormat},
 };
 
+mod platform;
+
+pub(super) use platform::{
+    COMPOSE_FILE, COMPOSE_PROJECT_DIR, COMPOSE_PROJECT_NAME, DOCKER_HOST, DOCKER_SDK_HOST, NOVA_ENV_FILE,
+};
+
 use Default::{Described, Text};
 
 pub(super) const CONFIG_FILE: About = About {

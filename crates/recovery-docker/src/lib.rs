@@ -1,0 +1,4 @@
+//! The container engine and Compose behind the ports of `recovery-core`.
+//!
+//! The engine is reached over its API, Compose through its command line. What a service is, and what may be done to it,
+//! is not decided here.
