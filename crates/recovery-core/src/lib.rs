@@ -5,6 +5,7 @@
 //! needs no async runtime and knows no framework, so that every other crate can be tested against fakes.
 
 pub mod backup;
+pub mod compose;
 mod crash;
 pub mod database;
 pub mod drill;

@@ -4,6 +4,7 @@
 mod audit;
 mod clock;
 mod command;
+mod compose;
 mod context;
 mod database;
 mod document;
@@ -17,6 +18,7 @@ mod rewrite;
 pub use audit::{AuditEntry, AuditLog, AuditOutcome};
 pub use clock::{Clock, SystemClock};
 pub use command::{Command, CommandError, CommandOutput, CommandRunner, EnvValue, Exit};
+pub use compose::{Compose, ComposeError, ImageTrouble, OnProgress};
 pub use context::{Cancelled, OperationContext, Unwatched};
 pub use database::{
     DatabaseAdmin, DatabaseError, DatabaseLock, DatabaseSnapshot, LockError, ProtectedDatabase, Swap,
