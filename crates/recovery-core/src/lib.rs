@@ -6,6 +6,7 @@
 
 pub mod backup;
 pub mod compose;
+pub mod container;
 mod crash;
 pub mod database;
 pub mod drill;

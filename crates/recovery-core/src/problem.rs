@@ -57,6 +57,12 @@ pub enum ErrorCode {
     DatabaseRefused,
     /// Another service that is needed does not answer.
     DependencyUnavailable,
+    /// The container engine answered, and refused what was asked of it.
+    EngineRefused,
+    /// The action needs a confirmation of its own: the platform does not work without this service.
+    CriticalService,
+    /// A service of the platform did not come up.
+    ServiceFailed,
     /// A program that is needed is not installed, or not in a usable version.
     ToolUnavailable,
     /// A program that was run failed.
@@ -101,6 +107,9 @@ impl ErrorCode {
             Self::DatabaseUnavailable => "database_unavailable",
             Self::DatabaseRefused => "database_refused",
             Self::DependencyUnavailable => "dependency_unavailable",
+            Self::EngineRefused => "engine_refused",
+            Self::CriticalService => "critical_service",
+            Self::ServiceFailed => "service_failed",
             Self::ToolUnavailable => "tool_unavailable",
             Self::ToolFailed => "tool_failed",
             Self::StorageUnavailable => "storage_unavailable",

@@ -77,6 +77,7 @@ fn status_and_title(code: ErrorCode) -> (u16, &'static str) {
         ErrorCode::Unauthorized => (401, "Not signed in"),
         ErrorCode::CredentialsRequired => (401, "Explicit credentials required"),
         ErrorCode::ForbiddenOrigin => (403, "Foreign origin"),
+        ErrorCode::CriticalService => (403, "Critical service"),
         ErrorCode::NotFound => (404, "Not found"),
         ErrorCode::MethodNotAllowed => (405, "Method not allowed"),
         ErrorCode::Busy => (409, "Another operation is in the way"),
@@ -94,6 +95,8 @@ fn status_and_title(code: ErrorCode) -> (u16, &'static str) {
         ErrorCode::ToolFailed => (500, "A program failed"),
         ErrorCode::StorageUnavailable => (503, "Storage not available"),
         ErrorCode::DatabaseRefused => (502, "PostgreSQL refused"),
+        ErrorCode::EngineRefused => (502, "The container engine refused"),
+        ErrorCode::ServiceFailed => (502, "A service did not come up"),
         ErrorCode::DatabaseUnavailable => (503, "PostgreSQL not available"),
         ErrorCode::DependencyUnavailable => (503, "A dependency is not available"),
         ErrorCode::ToolUnavailable => (503, "A program is not available"),
@@ -119,6 +122,7 @@ mod tests {
             E::Unauthorized,
             E::CredentialsRequired,
             E::ForbiddenOrigin,
+            E::CriticalService,
             E::NotFound,
             E::MethodNotAllowed,
             E::Busy,
@@ -136,6 +140,8 @@ mod tests {
             E::Internal,
             E::ToolFailed,
             E::DatabaseRefused,
+            E::EngineRefused,
+            E::ServiceFailed,
             E::DatabaseUnavailable,
             E::DependencyUnavailable,
             E::ToolUnavailable,
@@ -157,6 +163,7 @@ mod tests {
         401 unauthorized            Not signed in
         401 credentials_required    Explicit credentials required
         403 forbidden_origin        Foreign origin
+        403 critical_service        Critical service
         404 not_found               Not found
         405 method_not_allowed      Method not allowed
         409 busy                    Another operation is in the way
@@ -174,6 +181,8 @@ mod tests {
         500 internal                Internal error
         500 tool_failed             A program failed
         502 database_refused        PostgreSQL refused
+        502 engine_refused          The container engine refused
+        502 service_failed          A service did not come up
         503 database_unavailable    PostgreSQL not available
         503 dependency_unavailable  A dependency is not available
         503 tool_unavailable        A program is not available

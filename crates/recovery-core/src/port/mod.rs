@@ -1,5 +1,5 @@
-//! The ports: small traits through which the crates reach PostgreSQL, Redis, the state directory, external programs
-//! and the clock. The server holds each as an `Arc<dyn Port>`; tests hand in fakes that pass the same contract suite.
+//! The ports: small traits through which the crates reach PostgreSQL, Redis, the state directory, external programs,
+//! the container engine and the clock. The server holds each as an `Arc<dyn Port>`; tests hand in fakes that pass the same contract suite.
 
 mod audit;
 mod clock;
@@ -8,6 +8,7 @@ mod compose;
 mod context;
 mod database;
 mod document;
+mod engine;
 mod journal;
 mod key_value;
 mod load;
@@ -24,6 +25,7 @@ pub use database::{
     DatabaseAdmin, DatabaseError, DatabaseLock, DatabaseSnapshot, LockError, ProtectedDatabase, Swap,
 };
 pub use document::DocumentStore;
+pub use engine::{ContainerEngine, EngineError, Exec, ExecOutput, LogLine, LogTail, OutputStream};
 pub use journal::{Journal, JournalEntry, JournalEvent, StateError};
 pub use key_value::{KeyValue, KeyValueError};
 pub use load::{LoadError, LoadSession};

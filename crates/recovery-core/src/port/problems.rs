@@ -1,6 +1,7 @@
 //! How the errors of the ports are told to a person: one place, so that the words and hints stay alike.
 
 mod compose;
+mod engine;
 
 use super::{Cancelled, DatabaseError, KeyValueError, LockError, StateError};
 use crate::{ErrorCode, Problem};
