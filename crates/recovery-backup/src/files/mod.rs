@@ -21,6 +21,7 @@ mod switch;
 mod walk;
 mod warnings;
 
+pub(crate) use entry::{Entry, What, is_name, shown};
 pub use include::{IncludeName, IncludedDirectory, InvalidIncludeName};
 pub(crate) use pack::{PackError, Source, pack};
 pub(crate) use place::Place;

@@ -17,7 +17,7 @@ use recovery_core::OperationId;
 use rustix::{
     fs::{
         AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chownat, fchmod, fchown,
-        futimens, mkdirat, openat, symlinkat, syncfs, utimensat,
+        futimens, linkat, mkdirat, openat, symlinkat, syncfs, utimensat,
     },
     io::Errno,
 };
@@ -94,6 +94,30 @@ impl Stage {
         &self.place.name
     }
 
+    /// Gives a file that was put before a second name; both are paths below the directory.
+    pub(crate) fn second_name(&mut self, path: &[u8], of: &[u8]) -> io::Result<()> {
+        let done = self.try_second_name(path, of);
+        self.note_failure(done)
+    }
+
+    fn try_second_name(&mut self, path: &[u8], of: &[u8]) -> io::Result<()> {
+        let split = |path: &[u8]| path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect::<Vec<_>>();
+        let (names, of) = (split(path), split(of));
+        let (Some((name, parents)), Some((first, above))) = (names.split_last(), of.split_last()) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let mut directory: Option<OwnedFd> = None;
+        for part in above {
+            let within = directory.as_ref().map_or(self.root.as_fd(), AsFd::as_fd);
+            let next = openat(within, part.as_slice(), OPEN_DIRECTORY, Mode::empty())?;
+            directory = Some(next);
+        }
+        Self::check_names(&names.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+        self.enter(&parents.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+        let from = directory.as_ref().map_or(self.root.as_fd(), AsFd::as_fd);
+        Ok(linkat(from, first.as_slice(), self.last(), name.as_slice(), AtFlags::empty())?)
+    }
+
     /// Why an entry could not be staged, where one could not.
     pub(crate) fn failure(&mut self) -> Option<BackupError> {
         let failed = BackupError::include("stage the contents of", &self.place.name);
@@ -135,10 +159,7 @@ impl Stage {
             self.own = Some(entry.clone());
             return Ok(());
         };
-        let reserved = |name: &&[u8]| is_reserved(name, false);
-        if !names.iter().all(|name| is_name(name)) || names.first().is_some_and(reserved) {
-            return Err(io::Error::new(io::ErrorKind::InvalidFilename, "a name that is not accepted"));
-        }
+        Self::check_names(&names)?;
         self.enter(parents)?;
         match &entry.what {
             What::Directory => {
@@ -160,6 +181,22 @@ impl Stage {
             }
         }
         Ok(())
+    }
+
+    fn check_names(names: &[&[u8]]) -> io::Result<()> {
+        let reserved = |name: &&[u8]| is_reserved(name, false);
+        if !names.iter().all(|name| is_name(name)) || names.first().is_some_and(reserved) {
+            return Err(io::Error::new(io::ErrorKind::InvalidFilename, "a name that is not accepted"));
+        }
+        Ok(())
+    }
+
+    /// Keeps why something could not be staged: whoever reads the archive learns only that it could not.
+    fn note_failure(&mut self, done: io::Result<()>) -> io::Result<()> {
+        done.inspect_err(|error| {
+            let same = error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
+            self.failure = Some(same);
+        })
     }
 
     /// The directory that is open now.
@@ -217,10 +254,7 @@ impl Stage {
 impl Sink for Stage {
     fn entry(&mut self, entry: &Entry, contents: &mut dyn Read) -> io::Result<()> {
         let put = self.put(entry, contents);
-        put.inspect_err(|error| {
-            let same = error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
-            self.failure = Some(same);
-        })
+        self.note_failure(put)
     }
 }
 

@@ -10,19 +10,26 @@
 //! the server one by one. No `psql` runs, so no command of `psql` in the file ever can.
 
 mod container;
+mod entry;
 mod head;
 mod header;
 mod rows;
 mod script;
 mod statement;
+mod stream;
 mod survey;
 
-pub(crate) use container::{EntryKind, FileEntry};
+pub(crate) use entry::{FileEntry, Item};
 pub(crate) use script::{Piece, Scanner};
 pub(crate) use statement::{Kind, Statement, TableName};
-pub(crate) use survey::{Survey, read_script, survey};
+pub(crate) use survey::{Survey, read_all, survey};
 
 use crate::archive::Flaw;
+
+/// The name of the script in the archive.
+const SCRIPT: &str = "database.sql";
+/// The directories that may stand beside it.
+const DIRECTORIES: [&str; 2] = ["sources", "memory"];
 
 fn damaged<T>(why: impl Into<String>) -> Result<T, Flaw> {
     Err(Flaw::Damaged(why.into()))

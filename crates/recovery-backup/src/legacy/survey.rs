@@ -3,14 +3,22 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
+    io::Read,
 };
 
 use super::{
-    EntryKind, FileEntry, Kind, Piece, Scanner, TableName,
+    FileEntry, Item, Kind, Piece, Scanner, TableName,
     container::{self, Visitor},
     script::Sink,
 };
-use crate::{archive::Flaw, work::Meter};
+use crate::{
+    archive::Flaw,
+    files::{Entry, What},
+    work::Meter,
+};
+
+/// Takes what stands below `sources/` and `memory/`, with the contents of files.
+pub(crate) type TakeFile<'a> = dyn FnMut(FileEntry, &mut dyn Read) -> Result<(), Flaw> + 'a;
 
 /// What was found in an archive that is whole.
 #[derive(Debug, Default)]
@@ -54,14 +62,19 @@ pub(crate) fn survey(file: File, meter: &Meter) -> Result<Survey, Flaw> {
         }
         Ok(())
     };
-    let mut count = |entry: FileEntry| {
+    let mut count = |entry: FileEntry, _: &mut dyn Read| {
         let (files, bytes) = directories.entry(entry.directory).or_default();
-        if let EntryKind::File(size) = entry.kind {
-            *files += 1;
-            *bytes += size;
+        match entry.item {
+            Item::Entry(Entry { what: What::File { size, .. }, .. }) => {
+                *files += 1;
+                *bytes += size;
+            }
+            Item::SecondName { .. } => *files += 1,
+            Item::Entry(_) | Item::LeftOut(_) => {}
         }
+        Ok(())
     };
-    let mut reader = Reader { scanner: Scanner::new(), sink: &mut look, entry: &mut count, bytes: 0 };
+    let mut reader = Reader { scanner: Scanner::new(), sink: &mut look, files: &mut count, bytes: 0 };
     container::read(file, &mut reader, meter)?;
     let (header, script_bytes) = (reader.scanner.finish()?, reader.bytes);
     Ok(Survey {
@@ -72,9 +85,14 @@ pub(crate) fn survey(file: File, meter: &Meter) -> Result<Survey, Flaw> {
     })
 }
 
-/// Reads an archive again and passes its script on, piece by piece.
-pub(crate) fn read_script(file: File, meter: &Meter, sink: &mut Sink<'_>) -> Result<(), Flaw> {
-    let mut reader = Reader { scanner: Scanner::new(), sink, entry: &mut drop, bytes: 0 };
+/// Reads an archive again and passes on its script, piece by piece, and its files.
+pub(crate) fn read_all(
+    file: File,
+    meter: &Meter,
+    sink: &mut Sink<'_>,
+    files: &mut TakeFile<'_>,
+) -> Result<(), Flaw> {
+    let mut reader = Reader { scanner: Scanner::new(), sink, files, bytes: 0 };
     container::read(file, &mut reader, meter)?;
     reader.scanner.finish().map(drop)
 }
@@ -82,7 +100,7 @@ pub(crate) fn read_script(file: File, meter: &Meter, sink: &mut Sink<'_>) -> Res
 struct Reader<'a, 'b> {
     scanner: Scanner,
     sink: &'a mut Sink<'b>,
-    entry: &'a mut dyn FnMut(FileEntry),
+    files: &'a mut TakeFile<'b>,
     bytes: u64,
 }
 
@@ -92,13 +110,8 @@ impl Visitor for Reader<'_, '_> {
         self.scanner.push(bytes, self.sink)
     }
 
-    fn entry(&mut self, entry: FileEntry) -> Result<(), Flaw> {
-        (self.entry)(entry);
-        Ok(())
-    }
-
-    fn contents(&mut self, _bytes: &[u8]) -> Result<(), Flaw> {
-        Ok(())
+    fn entry(&mut self, entry: FileEntry, contents: &mut dyn Read) -> Result<(), Flaw> {
+        (self.files)(entry, contents)
     }
 }
 

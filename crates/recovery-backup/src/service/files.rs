@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 
 use super::BackupService;
 use crate::{
-    BackupError, IncludedFiles, KeptDirectory, Manifest, Member, SwitchedDirectory,
+    BackupError, IncludedFiles, KeptDirectory, Member, SwitchedDirectory,
     archive::{DATABASE, Extract, Flaw, Visitor},
     files::{Place, Sink, Stage, Staged, Switch, sweep},
     records::PendingFiles,
@@ -58,6 +58,22 @@ impl Directories for Vec<KeptDirectory> {
     }
 
     fn announced(&self) {}
+}
+
+/// A directory as a backup holds it.
+pub(super) struct HeldFiles {
+    /// What it is called.
+    pub name: String,
+    /// How many files it has.
+    pub files: u64,
+    /// How many bytes they take, about.
+    pub size: u64,
+}
+
+impl From<&IncludedFiles> for HeldFiles {
+    fn from(files: &IncludedFiles) -> Self {
+        Self { name: files.name.to_string(), files: files.files, size: files.size }
+    }
 }
 
 /// What is done with the files of an archive that is unpacked.
@@ -123,10 +139,10 @@ impl BackupService {
     /// for are left out, and so are those that the backup does not have.
     pub(super) async fn begin_staging(
         &self,
-        manifest: &Manifest,
+        files: Vec<HeldFiles>,
         context: &dyn OperationContext,
     ) -> Result<(Vec<Stage>, Vec<String>), BackupError> {
-        let (include, files) = (self.settings.include.clone(), manifest.files.clone());
+        let include = self.settings.include.clone();
         let (backups, id) = (self.settings.directory.clone(), context.id());
         if files.is_empty() {
             return Ok((Vec::new(), Vec::new()));
@@ -135,7 +151,7 @@ impl BackupService {
             let mut warnings = Vec::new();
             let mut places = Vec::new();
             for directory in &include {
-                match files.iter().find(|files| files.name == directory.name) {
+                match files.iter().find(|files| files.name == directory.name.as_str()) {
                     Some(files) => places.push((Place::find(directory, &backups)?, files.size)),
                     None => warnings.push(format!(
                         "The backup has no files of {}; that directory is left as it is.",
@@ -143,7 +159,9 @@ impl BackupService {
                     )),
                 }
             }
-            for files in files.iter().filter(|files| include.iter().all(|known| known.name != files.name)) {
+            for files in
+                files.iter().filter(|files| include.iter().all(|known| known.name.as_str() != files.name))
+            {
                 warnings.push(format!(
                     "The {} file(s) of {} are not restored: BACKUP_INCLUDE names no directory for them here.",
                     files.files, files.name

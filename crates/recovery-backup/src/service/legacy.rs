@@ -4,18 +4,21 @@
 use std::fs::File;
 
 use recovery_core::{
-    BackupName, Progress, Verification, VerifyLevel,
+    BackupName, Progress, Verification, VerifyLevel, crash_point,
     database::{DatabaseName, DatabaseProfile, PostgresVersion, RowCounts, ServerFacts},
     port::{DatabaseError, OperationContext},
 };
 use serde_json::json;
 
-use super::{BackupService, ExclusiveLock, catalogue::flawed, files::StagedFiles, restore::role_warnings};
+use super::{
+    BackupService, ExclusiveLock, catalogue::flawed, files::StagedFiles, legacy_files::LegacyFiles,
+    restore::role_warnings,
+};
 use crate::{
     BackupError, RestoreReport, VerifyReport,
     legacy::{Survey, survey},
     records::FileStamp,
-    work::{check_cancelled, unless_cancelled, watched},
+    work::{blocking, check_cancelled, unless_cancelled, watched},
 };
 
 /// What is known when an archive can be loaded.
@@ -25,6 +28,13 @@ struct Prepared {
     profile: DatabaseProfile,
     scratch: DatabaseName,
     created_roles: Vec<String>,
+}
+
+/// What a scratch database has got, and what is to change with it.
+struct LegacyLoaded {
+    rows: RowCounts,
+    warnings: Vec<String>,
+    files: StagedFiles,
 }
 
 impl BackupService {
@@ -77,17 +87,21 @@ impl BackupService {
     ) -> Result<RestoreReport, BackupError> {
         // Asked again at the swap, and then told.
         self.check_replaceable().await?;
+        self.require_settled_files().await?;
         let Prepared { server, survey, profile, scratch, created_roles } =
             self.prepare_legacy(name, "loading", context).await?;
-        let loaded = self.load_legacy(name, &profile, &scratch, context).await;
+        let loaded = match self.begin_legacy_files(&survey, context).await {
+            Ok(files) => self.load_legacy(name, &profile, &scratch, files, context).await,
+            Err(error) => Err(error),
+        };
         let swapped = match loaded {
             Ok(loaded) => self
-                .take_over(lock, &scratch, Some(name), &StagedFiles::default(), context)
+                .take_over(lock, &scratch, Some(name), &loaded.files, context)
                 .await
                 .map(|swapped| (loaded, swapped)),
             Err(error) => Err(error),
         };
-        let ((rows, mut warnings), swapped) = match swapped {
+        let (LegacyLoaded { rows, mut warnings, files }, swapped) = match swapped {
             Ok(done) => done,
             Err(error) => {
                 self.undo(&scratch).await;
@@ -96,7 +110,7 @@ impl BackupService {
         };
         warnings.extend(role_warnings(&created_roles));
         warnings.extend(version_warning(&survey, &server));
-        warnings.extend(directory_warnings(&survey));
+        warnings.extend(files.warnings);
         warnings.extend(swapped.warnings);
         Ok(RestoreReport {
             id: context.id(),
@@ -110,7 +124,7 @@ impl BackupService {
             rows: rows.tables.values().sum(),
             warnings,
             safety_backup: None,
-            files: Vec::new(),
+            files: swapped.files,
             created_roles,
         })
     }
@@ -126,7 +140,7 @@ impl BackupService {
         if !created_roles.is_empty() {
             tracing::warn!(roles = created_roles.join(", "), "a drill created roles that the server lacked");
         }
-        let loaded = self.load_legacy(name, &profile, &scratch, context).await;
+        let loaded = self.load_legacy(name, &profile, &scratch, LegacyFiles::default(), context).await;
         self.undo(&scratch).await;
         loaded.map(drop)
     }
@@ -156,16 +170,20 @@ impl BackupService {
         Ok(Prepared { server, survey, profile, scratch, created_roles })
     }
 
-    /// Fills the scratch database and proves that it holds every row of the script.
+    /// Fills the scratch database, stages the files, and proves that every row of the script is there.
     async fn load_legacy(
         &self,
         name: &BackupName,
         profile: &DatabaseProfile,
         scratch: &DatabaseName,
+        files: LegacyFiles,
         context: &dyn OperationContext,
-    ) -> Result<(RowCounts, Vec<String>), BackupError> {
+    ) -> Result<LegacyLoaded, BackupError> {
         self.database.create_database(scratch, profile).await?;
-        let loaded = self.run_script(name, &profile.owner, scratch, context).await?;
+        crash_point("load:created");
+        let (loaded, files) = self.run_script(name, &profile.owner, scratch, files, context).await?;
+        let files = blocking(move || files.finish()).await?;
+        crash_point("load:loaded");
         check_cancelled(context)?;
         context.report(Progress::phase("comparing and analyzing"));
         let compare = async {
@@ -176,7 +194,7 @@ impl BackupService {
         let analyze = async { Ok(self.database.analyze(scratch, self.settings.jobs).await?) };
         let (found, ()) = unless_cancelled(context, async { tokio::try_join!(compare, analyze) }).await?;
         self.database.apply_profile(scratch, profile).await?;
-        Ok((found, loaded.warnings))
+        Ok(LegacyLoaded { rows: found, warnings: loaded.warnings, files })
     }
 
     /// What the database will have besides its contents, of which the archive says nothing: what the live one has. Where
@@ -229,13 +247,4 @@ fn version_warning(survey: &Survey, server: &ServerFacts) -> Option<String> {
             server.version
         )
     })
-}
-
-fn directory_warnings(survey: &Survey) -> Vec<String> {
-    let restored = survey.directories.iter().filter(|(_, (files, _))| *files > 0);
-    restored
-        .map(|(directory, (files, _))| {
-            format!("The archive holds {files} files of {directory}/, which were not restored.")
-        })
-        .collect()
 }

@@ -10,7 +10,7 @@ use recovery_core::{
 
 use super::{
     BackupService,
-    files::{Files, StagedFiles, Unpack},
+    files::{Files, HeldFiles, StagedFiles, Unpack},
     includes::size_of_files,
     tool_run::{Watch, session_name},
 };
@@ -53,7 +53,10 @@ impl BackupService {
         rewind(&file).map_err(BackupError::storage("read a backup", self.path(name)))?;
         let pass = async |file, inflate: Option<Arc<Room>>| {
             let stages = match files {
-                Files::Stage => self.begin_staging(&claimed, context).await?,
+                Files::Stage => {
+                    let held = claimed.files.iter().map(HeldFiles::from).collect();
+                    self.begin_staging(held, context).await?
+                }
                 Files::Leave => Default::default(),
             };
             let into = work.path().to_owned();

@@ -9,6 +9,7 @@ mod files;
 mod in_place;
 mod includes;
 mod legacy;
+mod legacy_files;
 mod load;
 mod lock;
 mod reconcile;

@@ -9,11 +9,11 @@ use recovery_core::{
 };
 use tokio::sync::mpsc;
 
-use super::{BackupService, catalogue::flawed};
+use super::{BackupService, catalogue::flawed, legacy_files::LegacyFiles};
 use crate::{
     BackupError,
     archive::Flaw,
-    legacy::{Kind, Piece, Statement, TableName, read_script},
+    legacy::{Kind, Piece, Statement, TableName, read_all},
     work::{Meter, unless_cancelled, watched},
 };
 
@@ -43,15 +43,16 @@ pub(super) struct Loaded {
 }
 
 impl BackupService {
-    /// Runs the script of an archive in a new database, so that what it makes belongs to `owner`. The first error ends
-    /// it.
+    /// Runs the script of an archive in a new database, so that what it makes belongs to `owner`, and passes on its
+    /// files. The first error ends it.
     pub(super) async fn run_script(
         &self,
         name: &BackupName,
         owner: &str,
         database: &DatabaseName,
+        mut files: LegacyFiles,
         context: &dyn OperationContext,
-    ) -> Result<Loaded, BackupError> {
+    ) -> Result<(Loaded, LegacyFiles), BackupError> {
         let file = self.open(name).await?;
         let application_name = format!("nova-recovery-load-{}", context.id().short());
         let session = self.database.load_session(database, &application_name).await?;
@@ -62,25 +63,28 @@ impl BackupService {
         let (sender, receiver) = mpsc::channel(WAITING);
         let total = Some(file.size_bytes);
         let file = file.file;
-        let read = watched(context, "loading", total, move |meter| send(file, meter, &sender));
+        let read = watched(context, "loading", total, move |meter| {
+            let sent = send(file, meter, sender, &mut files);
+            (files, sent)
+        });
         let load = unless_cancelled(context, run.all(receiver));
-        match tokio::join!(read, load) {
+        let (read, loaded) = tokio::join!(read, load);
+        let (mut files, read) = read?;
+        match read {
+            Ok(()) => loaded?,
             // When the loading has stopped, nobody takes what is read.
-            (Ok(Err(Flaw::Stopped)), loaded) => {
+            Err(Flaw::Stopped) => {
                 loaded?;
                 return Err(Cancelled.into());
             }
-            (read, loaded) => {
-                read?.map_err(|flaw| flawed(name, flaw))?;
-                loaded?;
-            }
+            Err(flaw) => return Err(files.failure(&flaw).unwrap_or_else(|| flawed(name, flaw))),
         }
-        Ok(run.end())
+        Ok((run.end(), files))
     }
 }
 
-/// Reads the script and sends it, until nobody takes it any more.
-fn send(file: File, meter: &Meter, sender: &mpsc::Sender<Sent>) -> Result<(), Flaw> {
+/// Reads the script and sends it, until nobody takes it any more, and gives the files to theirs.
+fn send(file: File, meter: &Meter, sender: mpsc::Sender<Sent>, files: &mut LegacyFiles) -> Result<(), Flaw> {
     let mut rows = Vec::with_capacity(ROWS);
     let send = |piece: Sent| sender.blocking_send(piece).map_err(|_| Flaw::Stopped);
     let mut pass = |piece: Piece<'_>| match piece {
@@ -97,7 +101,7 @@ fn send(file: File, meter: &Meter, sender: &mpsc::Sender<Sent>) -> Result<(), Fl
             send(Sent::RowsEnd(count))
         }
     };
-    read_script(file, meter, &mut pass)
+    read_all(file, meter, &mut pass, &mut |entry, contents| files.take(entry, contents))
 }
 
 /// A script that is being run.

@@ -20,6 +20,7 @@ mod fixture;
 mod in_place;
 mod kept;
 mod legacy;
+mod legacy_files;
 mod legacy_hostile;
 mod locks;
 mod proof;
