@@ -1,4 +1,4 @@
-//! `kill -9` in restores that take another way: in place, and with included directories.
+//! `kill -9` in restores that take another way: in place, with included directories, and from old archives.
 
 use std::fs;
 
@@ -65,12 +65,55 @@ async fn a_restore_with_files_that_is_killed_leaves_files_that_fit_the_rows() {
             "then"
         };
         assert_eq!(fs::read_to_string(&page).unwrap(), expected, "{moment}");
-        let staged = fs::read_dir(scene.world.directory.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .find(|name| name.contains(".recovery-"));
-        assert_eq!(staged, None, "{moment}");
+        assert_eq!(staged(&scene), None, "{moment}");
         service.backup().await;
     }
     assert!(as_before > 0 && restored > 0, "{as_before} as before, {restored} restored");
+}
+
+/// What is still staged beside the directories.
+fn staged(scene: &Scene) -> Option<String> {
+    let mut entries = fs::read_dir(scene.world.directory.path()).unwrap();
+    entries.find_map(|entry| {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        name.contains(".recovery-").then_some(name)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_of_an_old_archive_that_is_killed_is_done_with_its_files_or_is_not() {
+    let old = "nova-backup-2025-01-31_23-59-59.tar.gz";
+    let sample =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/recovery-backup/tests/samples/python-tarfile.tar.gz");
+    let world = World::new();
+    let sources = world.directory.path().join("sources");
+    fs::create_dir(&sources).unwrap();
+    fs::write(sources.join("page"), "now").unwrap();
+    let scene = Scene::of(world.with("BACKUP_INCLUDE", format!("sources={}", sources.display()))).await;
+    fs::copy(sample, scene.world.backups().join(old)).unwrap();
+    scene.world.serve().await.post(&format!("/backups/{old}/verify")).await.assert_ok();
+    let (mut as_before, mut restored) = (0, 0);
+    for (round, moment) in crash_points::RESTORE_LEGACY.iter().enumerate() {
+        let now = scene.change(&format!("round {round}"));
+        scene.cut_off(moment, post(format!("/backups/{old}/restore"))).await;
+        let service = scene.start_again(moment, &[&scene.backup, old], round).await;
+        words(&service, "restore", moment).await;
+        assert_eq!(staged(&scene), None, "{moment}");
+        if scene.world.postgres.pg_dump_text("nova") == now {
+            as_before += 1;
+        } else {
+            restored += 1;
+            assert_eq!(scene.world.count("memories"), 3, "{moment}");
+            assert_eq!(fs::read_to_string(sources.join("a.txt")).unwrap(), "hello", "{moment}");
+            assert!(!sources.join("page").exists(), "{moment}");
+            let kept = service.get_json("/restores").await.assert_ok();
+            let id = kept[0]["id"].as_str().unwrap();
+            service.post(&format!("/restores/{id}/rollback")).await.assert_ok();
+            assert!(scene.world.postgres.pg_dump_text("nova") == now, "{moment}: rolled back");
+        }
+        assert_eq!(fs::read_to_string(sources.join("page")).unwrap(), "now", "{moment}");
+        assert!(!sources.join("a.txt").exists(), "{moment}");
+        service.backup().await;
+    }
+    assert!(as_before > 5 && restored > 1, "{as_before} as before, {restored} restored");
 }

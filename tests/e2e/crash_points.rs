@@ -47,6 +47,21 @@ pub(crate) const RESTORE_WITH_FILES: &[&str] = &[
     "restore:switched files:after",
 ];
 
+/// Restoring an archive of the earlier service that has directories, from its first step to its last.
+pub(crate) const RESTORE_LEGACY: &[&str] = &[
+    "restore:loading:before",
+    "restore:loading:after",
+    "load:created",
+    "load:loaded",
+    "take-over:remembered",
+    "restore:swapping:after",
+    "take-over:pending",
+    "swap:emptied",
+    "take-over:swapped",
+    "restore:switching files:before",
+    "restore:switched files:after",
+];
+
 /// Going to the swap of a rollback.
 pub(crate) const ROLLBACK: &[&str] = &["rollback:rolling back:before", "rollback:rolling back:after"];
 
