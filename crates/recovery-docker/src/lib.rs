@@ -2,3 +2,7 @@
 //!
 //! The engine is reached over its API, Compose through its command line. What a service is, and what may be done to it,
 //! is not decided here.
+
+mod engine;
+
+pub use engine::{DockerEngine, InvalidAddress};

@@ -1,0 +1,100 @@
+//! Answers as they come, for what docker-api would take apart wrongly: its decoder of output panics on that of a
+//! terminal and believes any length that it is told.
+
+use std::pin::Pin;
+
+use containers_api::conn::{
+    self, Headers, Payload, RequestClient, Transport, get_http_connector, get_unix_connector,
+    hyper::{Body, Client, Response, StatusCode, body::Bytes},
+};
+use docker_api::{ApiVersion, Error};
+use futures_util::{AsyncRead, Stream, StreamExt as _};
+
+use recovery_core::container::ContainerId;
+
+use super::address::Address;
+
+/// The most bytes of the words of an error that are read.
+const MOST_WORDS: usize = 16 * 1024;
+
+/// A client that hands out bytes.
+pub(super) struct Raw {
+    client: RequestClient<Error>,
+    version: Option<ApiVersion>,
+}
+
+impl Raw {
+    pub(super) fn new(address: &Address, version: Option<ApiVersion>) -> Result<Self, Error> {
+        let transport = match address {
+            Address::Unix(path) => Transport::Unix {
+                // As docker-api does: a socket costs nothing to connect to, and an idle connection may be dead.
+                client: Client::builder().pool_max_idle_per_host(0).build(get_unix_connector()),
+                path: path.clone(),
+            },
+            Address::Tcp(host) => Transport::Tcp {
+                client: Client::builder().pool_max_idle_per_host(0).build(get_http_connector()),
+                host: containers_api::url::url::Url::parse(&format!("tcp://{host}"))
+                    .map_err(Error::InvalidUrl)?,
+            },
+        };
+        Ok(Self { client: RequestClient::new(transport, Box::new(validate)), version })
+    }
+
+    /// The bytes of an answer, as they arrive.
+    pub(super) fn get<'a>(&'a self, endpoint: &'a str) -> impl Stream<Item = Result<Bytes, Error>> + 'a {
+        self.client.get_stream(self.versioned(endpoint))
+    }
+
+    /// Makes ready to run a command in a container: docker-api does not hand out the id that it needs to be run.
+    pub(super) async fn make_exec(&self, container: &ContainerId, json: String) -> Result<String, Error> {
+        #[derive(serde::Deserialize)]
+        struct Made {
+            #[serde(rename = "Id")]
+            id: String,
+        }
+        let endpoint = self.versioned(&format!("/containers/{}/exec", container.as_str()));
+        let made: Made = self.client.post_json(endpoint, Payload::Json(json), Headers::none()).await?;
+        let is_id = made.id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_id { Ok(made.id) } else { Err(Error::InvalidResponse("an id that is none".to_owned())) }
+    }
+
+    /// Sends JSON, and takes the connection over for what comes back.
+    pub(super) async fn take_over(
+        &self,
+        endpoint: &str,
+        json: String,
+    ) -> Result<impl AsyncRead + use<>, Error> {
+        self.client.clone().post_upgrade_stream(self.versioned(endpoint), Payload::Json(json)).await
+    }
+
+    fn versioned(&self, endpoint: &str) -> String {
+        match self.version {
+            Some(version) => version.make_endpoint(endpoint),
+            None => endpoint.to_owned(),
+        }
+    }
+}
+
+type Validated = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send + Sync>>;
+
+fn validate(response: Response<Body>) -> Validated {
+    Box::pin(async move {
+        let code = response.status();
+        if code.is_success() || code == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(response);
+        }
+        let mut body = response.into_body();
+        let mut words = Vec::new();
+        while let Some(bytes) = body.next().await {
+            words.extend_from_slice(&bytes.map_err(conn::Error::from)?);
+            if words.len() > MOST_WORDS {
+                break;
+            }
+        }
+        let message = serde_json::from_slice::<serde_json::Value>(&words)
+            .ok()
+            .and_then(|words| words.get("message")?.as_str().map(str::to_owned))
+            .unwrap_or_else(|| "no reason given".to_owned());
+        Err(Error::Fault { code, message })
+    })
+}
