@@ -3,6 +3,8 @@
 //! The engine is reached over its API, Compose through its command line. What a service is, and what may be done to it,
 //! is not decided here.
 
+mod compose;
 mod engine;
 
+pub use compose::{ComposeCli, ComposeSettings, NamedFiles};
 pub use engine::{DockerEngine, InvalidAddress};

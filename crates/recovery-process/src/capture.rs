@@ -5,6 +5,7 @@
 
 use std::io;
 
+use recovery_core::port::LineListener;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// How much of standard error is kept: enough for the last words of any tool, too little to matter.
@@ -42,17 +43,55 @@ pub(crate) async fn read_limited(
     }
 }
 
-/// Reads everything and keeps the end.
+/// Reads everything, tells it to the listener, and keeps the end.
 pub(crate) async fn read_tail(
     pipe: &mut (impl AsyncRead + Unpin),
     tail: &mut Tail,
+    listener: Option<&LineListener>,
 ) -> Result<(), CaptureError> {
     let mut chunk = vec![0; CHUNK];
+    let mut lines = listener.map(Lines::new);
     loop {
         let read = pipe.read(&mut chunk).await.map_err(CaptureError::Io)?;
         match chunk.get(..read) {
-            None | Some([]) => return Ok(()),
-            Some(bytes) => tail.push(bytes),
+            None | Some([]) => {
+                lines.iter_mut().for_each(Lines::end);
+                return Ok(());
+            }
+            Some(bytes) => {
+                tail.push(bytes);
+                lines.iter_mut().for_each(|lines| lines.push(bytes));
+            }
+        }
+    }
+}
+
+/// Cuts a stream into lines for a listener.
+struct Lines<'a> {
+    listener: &'a LineListener,
+    begun: Vec<u8>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(listener: &'a LineListener) -> Self {
+        Self { listener, begun: Vec::new() }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+            self.begun.extend_from_slice(piece);
+            // A line without an end is told in pieces, so that it takes no more memory than one of them.
+            if piece.ends_with(b"\n") || self.begun.len() >= STDERR_TAIL {
+                self.end();
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        if !self.begun.is_empty() {
+            let line = String::from_utf8_lossy(&self.begun);
+            self.listener.hear(line.trim_end_matches(['\r', '\n']));
+            self.begun.clear();
         }
     }
 }
@@ -95,6 +134,8 @@ fn is_continuation(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     fn check_tail(pushed: &[&[u8]], expect: &str) {
@@ -123,5 +164,32 @@ mod tests {
     fn an_endless_line_begins_with_a_whole_character() {
         let text = "é".repeat(STDERR_TAIL);
         check_tail(&[text.as_bytes(), b"!"], &format!("{}!", "é".repeat(STDERR_TAIL / 2 - 1)));
+    }
+
+    fn check_lines(pushed: &[&[u8]], expect: &[&str]) {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let writer = Arc::clone(&heard);
+        let command = recovery_core::port::Command::new("x")
+            .on_stderr_line(move |line| writer.lock().unwrap().push(line.to_owned()));
+        let listener = command.listener.unwrap();
+        let mut lines = Lines::new(&listener);
+        pushed.iter().for_each(|bytes| lines.push(bytes));
+        lines.end();
+        assert_eq!(*heard.lock().unwrap(), expect);
+    }
+
+    #[test]
+    fn lines_are_heard_whole_whatever_pieces_they_come_in() {
+        check_lines(&[], &[]);
+        check_lines(&[b"one\ntw", b"o", b"\r\nthree"], &["one", "two", "three"]);
+        check_lines(&[b"one\n\ntwo\n"], &["one", "", "two"]);
+        check_lines(&[b"bad \xff byte\n"], &["bad \u{fffd} byte"]);
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_heard_in_pieces() {
+        let piece = [b'x'; STDERR_TAIL];
+        let text = "x".repeat(STDERR_TAIL);
+        check_lines(&[&piece, &piece, b"y"], &[&text, &text, "y"]);
     }
 }

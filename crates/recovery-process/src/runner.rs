@@ -64,8 +64,7 @@ impl CommandRunner for ProcessRunner {
             spawn(&command).map_err(|source| CommandError::Start { program: program.clone(), source })?;
         let mut running = EndOnDrop::new(group, pipes, self.grace);
         let deadline = began + command.timeout;
-        let result = match timeout_at(deadline, follow(&mut running, command.stdout_limit, self.grace)).await
-        {
+        let result = match timeout_at(deadline, follow(&mut running, &command, self.grace)).await {
             Ok(Ok(output)) => Ok(output),
             Ok(Err(CaptureError::TooMuch)) => {
                 Err(CommandError::TooMuchOutput { program: program.clone(), limit: command.stdout_limit })
@@ -110,7 +109,7 @@ fn spawn(command: &Command) -> io::Result<(ProcessGroup, Pipes)> {
 /// Reads the output and waits for the end of the program, whichever comes first.
 async fn follow(
     running: &mut EndOnDrop,
-    stdout_limit: usize,
+    command: &Command,
     grace: Duration,
 ) -> Result<CommandOutput, CaptureError> {
     let (mut stdout, mut stderr) = (Vec::new(), Tail::default());
@@ -118,8 +117,8 @@ async fn follow(
     let status = {
         let reading = async {
             tokio::try_join!(
-                read_limited(&mut pipes.stdout, &mut stdout, stdout_limit),
-                read_tail(&mut pipes.stderr, &mut stderr)
+                read_limited(&mut pipes.stdout, &mut stdout, command.stdout_limit),
+                read_tail(&mut pipes.stderr, &mut stderr, command.listener.as_ref())
             )
         };
         tokio::pin!(reading);

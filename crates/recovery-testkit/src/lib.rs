@@ -14,6 +14,7 @@
 )]
 
 mod clock;
+mod compose;
 mod context;
 pub mod contract;
 mod database;
@@ -26,6 +27,7 @@ pub mod servers;
 mod state;
 
 pub use clock::FakeClock;
+pub use compose::{ComposePoint, FakeCompose, FakeContainer};
 pub use context::RecordingContext;
 pub use database::{DatabaseFaults, DatabasePoint, FakeContents, FakeDatabase, FakeEntry, FakeSession};
 pub use faults::{Faults, Hold};

@@ -117,6 +117,9 @@ impl CommandRunner for FakeRunner {
         let Ok(output) = tokio::time::timeout(command.timeout, program.run(&command)).await else {
             return Err(CommandError::TimedOut { program: name, timeout: command.timeout });
         };
+        if let Some(listener) = &command.listener {
+            output.stderr_tail.lines().for_each(|line| listener.hear(line));
+        }
         if output.stdout.len() > command.stdout_limit {
             return Err(CommandError::TooMuchOutput { program: name, limit: command.stdout_limit });
         }

@@ -1,4 +1,4 @@
-use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
+use std::{ffi::OsString, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -10,6 +10,24 @@ pub enum EnvValue {
     Plain(OsString),
     /// Must not.
     Secret(SecretString),
+}
+
+/// Hears the lines that a program writes to its standard error, as they come. Lines are told to their end or, where they
+/// have none, in pieces of a few KiB; invalid UTF-8 is replaced.
+#[derive(Clone)]
+pub struct LineListener(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl LineListener {
+    /// Tells it a line.
+    pub fn hear(&self, line: &str) {
+        (self.0)(line);
+    }
+}
+
+impl fmt::Debug for LineListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LineListener")
+    }
 }
 
 /// An external program to be run, with everything it gets. The child sees only the environment that stands here.
@@ -25,6 +43,8 @@ pub struct Command {
     pub timeout: Duration,
     /// How many bytes of its standard output are kept; more is an error.
     pub stdout_limit: usize,
+    /// Who hears what it writes to its standard error while it runs.
+    pub listener: Option<LineListener>,
 }
 
 impl Command {
@@ -36,6 +56,7 @@ impl Command {
             env: Vec::new(),
             timeout: Duration::from_secs(60),
             stdout_limit: 64 * 1024,
+            listener: None,
         }
     }
 
@@ -71,6 +92,14 @@ impl Command {
     #[must_use]
     pub fn stdout_limit(mut self, bytes: usize) -> Self {
         self.stdout_limit = bytes;
+        self
+    }
+
+    /// Sets who hears each line that it writes to its standard error while it runs. It is called by whoever reads the
+    /// program's output, which waits meanwhile.
+    #[must_use]
+    pub fn on_stderr_line(mut self, listener: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.listener = Some(LineListener(Arc::new(listener)));
         self
     }
 }

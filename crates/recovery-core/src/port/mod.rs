@@ -18,7 +18,7 @@ mod rewrite;
 
 pub use audit::{AuditEntry, AuditLog, AuditOutcome};
 pub use clock::{Clock, SystemClock};
-pub use command::{Command, CommandError, CommandOutput, CommandRunner, EnvValue, Exit};
+pub use command::{Command, CommandError, CommandOutput, CommandRunner, EnvValue, Exit, LineListener};
 pub use compose::{Compose, ComposeError, ImageTrouble, OnProgress};
 pub use context::{Cancelled, OperationContext, Unwatched};
 pub use database::{

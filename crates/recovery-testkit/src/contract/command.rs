@@ -1,7 +1,10 @@
 //! What `CommandRunner` promises, as far as a runner without processes can keep it. That the processes themselves end
 //! is for the tests of the runner that has some.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use recovery_core::port::{Command, CommandError, CommandRunner, Exit};
 
@@ -42,6 +45,13 @@ impl CommandCases {
 
 /// What `CommandRunner` promises.
 pub async fn command_runner(runner: &dyn CommandRunner, cases: CommandCases) {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let (writer, command) = (Arc::clone(&heard), cases.succeeds.clone());
+    let command = command.on_stderr_line(move |line| crate::lock(&writer).push(line.to_owned()));
+    let output = runner.run(command).await.unwrap();
+    assert_eq!(*crate::lock(&heard), ["err"], "what it says on standard error is heard, line by line");
+    assert_eq!(output.stderr_tail, "err\n", "and kept");
+
     let output = runner.run(cases.succeeds).await.unwrap();
     assert_eq!(output.exit, Exit::Status(0));
     assert_eq!((output.stdout.as_slice(), output.stderr_tail.as_str()), (b"out\n".as_slice(), "err\n"));

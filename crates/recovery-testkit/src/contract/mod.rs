@@ -4,6 +4,7 @@
 //! no assumption about what else is in there, so that it can run against a shared server.
 
 mod command;
+mod compose;
 mod database;
 mod database_load;
 mod database_rewrite;
@@ -15,6 +16,7 @@ mod state;
 use std::time::{Duration, Instant};
 
 pub use command::{CommandCases, command_runner};
+pub use compose::{ComposeFixture, compose};
 pub use database::{
     DatabaseFixture, OtherSession, database_admin, database_unconfigured, protected_database,
 };

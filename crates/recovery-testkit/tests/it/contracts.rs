@@ -1,18 +1,23 @@
 //! Every fake passes the suite of its port.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use recovery_core::{
+    compose::{ComposeDependency, ComposeService, DependencyCondition, ServiceStanding},
     database::DatabaseName,
     port::{
-        Command, CommandOutput, DatabaseAdmin, Exit, KeyValue, KeyValueError, NotifyError, ProtectedDatabase,
+        Command, CommandOutput, Compose, DatabaseAdmin, Exit, KeyValue, KeyValueError, NotifyError,
+        ProtectedDatabase,
     },
 };
 use recovery_testkit::{
-    FakeContents, FakeDatabase, FakeProgram, FakeRunner, FakeSession, MemoryAuditLog, MemoryDocuments,
-    MemoryJournal, MemoryKeyValue, NotifyPoint, RecordingNotifier,
-    contract::{self, CommandCases, DatabaseFixture, OtherSession},
+    FakeCompose, FakeContents, FakeDatabase, FakeProgram, FakeRunner, FakeSession, MemoryAuditLog,
+    MemoryDocuments, MemoryJournal, MemoryKeyValue, NotifyPoint, RecordingNotifier,
+    contract::{self, CommandCases, ComposeFixture, DatabaseFixture, OtherSession},
     exits,
 };
 use serde_json::Value;
@@ -57,6 +62,55 @@ async fn journal() {
 async fn audit_log() {
     let log = MemoryAuditLog::new();
     contract::audit_log(async || log.clone()).await;
+}
+
+struct Project(FakeCompose);
+
+#[async_trait]
+impl ComposeFixture for Project {
+    fn compose(&self) -> Arc<dyn Compose> {
+        self.0.elsewhere(false);
+        Arc::new(self.0.clone())
+    }
+
+    fn elsewhere(&self) -> Arc<dyn Compose> {
+        self.0.elsewhere(true);
+        Arc::new(self.0.clone())
+    }
+
+    async fn container(&self, service: &str) -> Option<(String, ServiceStanding)> {
+        self.0.container(service).map(|container| (container.id.to_string(), container.standing))
+    }
+}
+
+#[tokio::test]
+async fn compose() {
+    let fake = FakeCompose::new("nova");
+    let service =
+        |profiles: &[&str], needs: Option<(&str, DependencyCondition)>, image: &str| ComposeService {
+            profiles: profiles.iter().map(|profile| profile.parse().unwrap()).collect(),
+            image: Some(image.to_owned()),
+            built: false,
+            depends_on: needs
+                .into_iter()
+                .map(|(service, condition)| ComposeDependency {
+                    service: service.parse().unwrap(),
+                    condition,
+                    required: true,
+                })
+                .collect(),
+        };
+    let (started, healthy) = (DependencyCondition::Started, DependencyCondition::Healthy);
+    fake.define("base", service(&[], None, "there"));
+    fake.define("tool", service(&["tools"], Some(("base", started)), "there"));
+    fake.define("helper", service(&["tools", "more"], Some(("tool", started)), "there"));
+    fake.define("needy", service(&["needs"], Some(("gone", healthy)), "there"));
+    fake.define("gone", service(&["never"], None, "there"));
+    fake.define("imageless", service(&["nowhere"], None, "nowhere"));
+    fake.no_image("nowhere");
+    fake.demand("DEMANDED");
+    fake.put("base", ServiceStanding::Running);
+    contract::compose(&Project(fake)).await;
 }
 
 struct Endless;

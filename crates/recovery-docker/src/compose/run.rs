@@ -1,0 +1,72 @@
+//! Runs Compose, and turns its failures into errors.
+
+use std::sync::Arc;
+
+use recovery_core::port::{CommandError, CommandOutput, ComposeError, OnProgress};
+use tokio::sync::watch;
+
+use super::{
+    ComposeCli,
+    arguments::{Call, Task},
+    diagnose,
+    progress::Watched,
+};
+
+impl ComposeCli {
+    /// Runs a task to its end.
+    pub(super) async fn run(&self, call: Call, task: &Task<'_>) -> Result<CommandOutput, ComposeError> {
+        let found = self.programs.get(self.runner.as_ref()).await?;
+        let result = self.runner.run(call.of(&found.program)).await;
+        self.judge(result, task)
+    }
+
+    /// Runs a task to its end and tells how far it is.
+    pub(super) async fn run_watched(
+        &self,
+        call: Call,
+        task: &Task<'_>,
+        progress: OnProgress<'_>,
+    ) -> Result<CommandOutput, ComposeError> {
+        let found = self.programs.get(self.runner.as_ref()).await?;
+        let watched = Arc::new(watch::Sender::new(Watched::default()));
+        let mut seen = watched.subscribe();
+        let writer = Arc::clone(&watched);
+        let command = call.of(&found.program).on_stderr_line(move |line| {
+            writer.send_if_modified(|watched| watched.hear(line));
+        });
+        let running = self.runner.run(command);
+        tokio::pin!(running);
+        let result = loop {
+            tokio::select! {
+                result = &mut running => break result,
+                Ok(()) = seen.changed() => progress(seen.borrow_and_update().progress()),
+            }
+        };
+        self.judge(result, task)
+    }
+
+    fn judge(
+        &self,
+        result: Result<CommandOutput, CommandError>,
+        task: &Task<'_>,
+    ) -> Result<CommandOutput, ComposeError> {
+        match result {
+            Ok(output) if output.exit.success() => Ok(output),
+            Ok(output) => {
+                // What Compose says of its files can quote values: not even the log gets it as it is.
+                let words = diagnose::harmless_words(&output.stderr_tail);
+                tracing::info!(exit = %output.exit, words, "{task} failed");
+                Err(diagnose::diagnose(&self.settings.project, task, &output))
+            }
+            Err(source @ CommandError::TimedOut { .. }) => {
+                Err(ComposeError::TimedOut { doing: task.to_string(), source })
+            }
+            Err(source) => {
+                if matches!(source, CommandError::Start { .. }) {
+                    self.programs.forget();
+                }
+                Err(ComposeError::Run { doing: task.to_string(), source })
+            }
+        }
+    }
+}
