@@ -3,8 +3,10 @@
 //! Nothing here is part of the product, and nothing of the product is linked in: the service is run as the program
 //! that a user would run.
 
+mod apt;
 mod bench;
 mod cluster;
+mod docker;
 mod http;
 mod openapi;
 mod packages;

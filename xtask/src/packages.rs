@@ -38,14 +38,37 @@ const NEEDS: [Need; 6] = [
     },
 ];
 
+/// What a container engine of our own is made of.
+const ENGINE_NEEDS: [Need; 2] = [
+    Need {
+        package: "docker.io",
+        present: || shell::exists("docker") && shell::exists("dockerd"),
+        purpose: "the container engine, and its command line",
+    },
+    Need {
+        package: "debootstrap",
+        present: || shell::exists("debootstrap"),
+        purpose: "the base image, where no registry can be reached",
+    },
+];
+
 /// Installs what is missing, after saying what and why; where it may not, says what to install.
 pub(crate) fn ensure() -> Result<()> {
-    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !(need.present)()).collect();
+    install(&NEEDS, "Debian starts its own PostgreSQL and Redis with it; they are not used here")
+}
+
+/// As [`ensure`], for a container engine of our own.
+pub(crate) fn ensure_engine() -> Result<()> {
+    install(&ENGINE_NEEDS, "Debian starts an engine with it where systemd runs; it is used then")
+}
+
+fn install(needs: &[Need], remark: &str) -> Result<()> {
+    let missing: Vec<&Need> = needs.iter().filter(|need| !(need.present)()).collect();
     if missing.is_empty() {
         return Ok(());
     }
     for need in &missing {
-        println!("missing: {} ({})", need.package, need.purpose);
+        eprintln!("missing: {} ({})", need.package, need.purpose);
     }
     let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
     let by_hand = format!("apt-get install {}", packages.join(" "));
@@ -57,9 +80,8 @@ pub(crate) fn ensure() -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("only root can install packages; run `sudo {by_hand}`, then run this again");
     }
-    println!(
-        "installing: {by_hand}   (Debian starts its own PostgreSQL and Redis with it; they are not used here)"
-    );
+    // Not on standard output: of some commands that is read by a shell.
+    eprintln!("installing: {by_hand}   ({remark})");
     let apt = |arguments: &[&str]| {
         shell::quiet(shell::command("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
     };

@@ -5,7 +5,6 @@
 //! program is started by a small script through its own dynamic linker.
 
 use std::{
-    ffi::OsString,
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -13,12 +12,15 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{cluster, shell, workspace};
+use crate::{
+    apt::{Apt, package_of},
+    cluster,
+    docker::Engine,
+    shell, workspace,
+};
 
 /// The major versions that the tests need, and the Debian release that has each.
 const VERSIONS: [(u32, &str); 2] = [(15, "bookworm"), (17, "trixie")];
-/// Where Debian's packages are, unless the system's own list of sources knows better.
-const MIRROR: &str = "http://deb.debian.org/debian/";
 /// Libraries that packages ask for and that no program of ours loads: JIT compilation, and what maintainer scripts use.
 const NOT_NEEDED: [&str; 6] = ["libllvm", "libz3", "libperl", "libdb5", "libsemanage", "libsepol"];
 
@@ -30,11 +32,14 @@ pub(crate) fn variables() -> Result<Vec<(String, PathBuf)>> {
         .collect()
 }
 
-/// Prints the variables as lines of a shell: `eval "$(cargo xtask servers)"`.
+/// Prints the variables as lines of a shell, those of the container engine too: `eval "$(cargo xtask servers)"`. An
+/// engine that this starts goes on running; the next `cargo xtask test` ends it when it ends.
 pub(crate) fn show() -> Result<()> {
-    for (name, programs) in variables()? {
-        println!("export {name}='{}'", programs.display());
+    let engine = Engine::take()?;
+    for (name, path) in variables()?.into_iter().chain(engine.variables()) {
+        println!("export {name}='{}'", path.display());
     }
+    engine.keep();
     Ok(())
 }
 
@@ -80,7 +85,6 @@ fn fetch(major: u32, release: &str, root: &Path) -> Result<()> {
 /// Downloads the server's packages and the libraries that they need, and returns their files.
 fn download(major: u32, release: &str, directory: &Path) -> Result<Vec<PathBuf>> {
     let apt = Apt::new(directory, release)?;
-    shell::quiet(apt.get(&["update", "--quiet"]).current_dir(directory))?;
     let server = format!("postgresql-{major}");
     let planned = shell::output(&mut apt.get(&[
         "install",
@@ -92,70 +96,7 @@ fn download(major: u32, release: &str, directory: &Path) -> Result<Vec<PathBuf>>
         &server,
     ]))?;
     let wanted: Vec<&str> = planned.lines().filter_map(package_of).filter(|name| is_needed(name)).collect();
-    shell::quiet(apt.get(&[&["download"], wanted.as_slice()].concat()).current_dir(directory))?;
-    let mut packages = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "deb") {
-            packages.push(path);
-        }
-    }
-    if packages.len() < wanted.len() {
-        bail!("apt-get downloaded {} of {} packages", packages.len(), wanted.len());
-    }
-    Ok(packages)
-}
-
-/// `apt-get` with one source, and with state of its own: the system's packages and lists are neither read nor changed.
-struct Apt {
-    options: Vec<OsString>,
-}
-
-impl Apt {
-    fn new(directory: &Path, release: &str) -> Result<Self> {
-        for name in ["lists/partial", "cache/archives/partial", "none"] {
-            fs::create_dir_all(directory.join(name))?;
-        }
-        fs::write(directory.join("status"), "")?;
-        let sources = directory.join("sources.list");
-        let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
-        fs::write(&sources, format!("deb [signed-by={keyring}] {} {release} main\n", mirror()))?;
-        let mut options = Vec::new();
-        for (name, value) in [
-            ("Dir::Etc::SourceList", "sources.list"),
-            ("Dir::Etc::SourceParts", "none"),
-            ("Dir::Etc::PreferencesParts", "none"),
-            ("Dir::State::Lists", "lists"),
-            ("Dir::State::status", "status"),
-            ("Dir::Cache", "cache"),
-        ] {
-            let mut option = OsString::from(format!("{name}="));
-            option.push(directory.join(value));
-            options.extend([OsString::from("-o"), option]);
-        }
-        // Its own user could not write to a directory of ours.
-        options.extend(["-o", "APT::Sandbox::User=root"].map(OsString::from));
-        Ok(Self { options })
-    }
-
-    fn get(&self, arguments: &[&str]) -> std::process::Command {
-        let mut apt = shell::command("apt-get");
-        apt.args(&self.options).args(arguments).env("LC_ALL", "C.UTF-8");
-        apt
-    }
-}
-
-/// The mirror of the system, which may be the only one that can be reached.
-fn mirror() -> String {
-    let format = ["indextargets", "--format", "$(ORIGIN) $(COMPONENT) $(REPO_URI)", "Created-By: Packages"];
-    let sources = shell::output(shell::command("apt-get").args(format)).unwrap_or_default();
-    let uri = |line: &str| line.strip_prefix("Debian main ").map(str::to_owned);
-    sources.lines().filter_map(uri).find(|uri| !uri.contains("security")).unwrap_or_else(|| MIRROR.to_owned())
-}
-
-/// The package in a line of `apt-get --print-uris`: `'http://…/libc6_2.41-12_amd64.deb' libc6_2.41-12_amd64.deb 2850108`.
-fn package_of(line: &str) -> Option<&str> {
-    line.strip_prefix('\'')?.split_whitespace().nth(1)?.split('_').next()
+    apt.download(&wanted)
 }
 
 fn is_needed(package: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsStr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
@@ -79,7 +79,12 @@ fn hide_password(text: &str) -> String {
 
 /// Whether a program of this name can be found.
 pub(crate) fn exists(program: &str) -> bool {
-    PATH.split(':').any(|directory| Path::new(directory).join(program).exists())
+    find(program).is_some()
+}
+
+/// The path of a program of this name.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    PATH.split(':').map(|directory| Path::new(directory).join(program)).find(|path| path.exists())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use crate::{openapi, packages, servers, shell, tidy, workspace};
+use crate::{docker::Engine, openapi, packages, servers, shell, tidy, workspace};
 use summary::Counts;
 
 /// Runs every step. The last line says how many checks passed and failed: tests, documentation tests, examples, and
@@ -38,6 +38,14 @@ fn steps(counts: &mut Counts) -> Result<()> {
     step("packages", || {
         packages::ensure()?;
         variables = servers::variables()?;
+        Ok(())
+    })?;
+    let mut engine = None;
+    step("container engine", || {
+        let taken = Engine::take()?;
+        variables.extend(taken.variables());
+        println!("   {}", taken.host);
+        engine = Some(taken);
         Ok(())
     })?;
     step("format", || shell::run(&mut shell::cargo(["fmt", "--all", "--check"])))?;

@@ -14,11 +14,13 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests start real servers, and the watchdog is not under test")]
 
+mod docker;
 mod postgres;
 mod redis;
 mod template;
 mod watchdog;
 
+pub use docker::{DockerEngine, DockerProject};
 pub use postgres::PostgresServer;
 pub use redis::RedisServer;
 
