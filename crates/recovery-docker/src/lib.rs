@@ -5,6 +5,8 @@
 
 mod compose;
 mod engine;
+mod restart;
 
 pub use compose::{ComposeCli, ComposeSettings, NamedFiles};
 pub use engine::{DockerEngine, InvalidAddress};
+pub use restart::{Patience, RestartError, Restarter, restart_order};

@@ -1,0 +1,11 @@
+//! The engine and Compose, over fakes and for real.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod restart;
