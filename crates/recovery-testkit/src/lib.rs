@@ -31,7 +31,7 @@ pub use clock::FakeClock;
 pub use compose::{ComposePoint, FakeCompose, FakeContainer};
 pub use context::RecordingContext;
 pub use database::{DatabaseFaults, DatabasePoint, FakeContents, FakeDatabase, FakeEntry, FakeSession};
-pub use engine::{EngineFaults, EnginePoint, FakeContainer, FakeEngine, Fate};
+pub use engine::{EngineContainer, EngineFaults, EnginePoint, FakeEngine, Fate};
 pub use faults::{Faults, Hold};
 pub use key_value::MemoryKeyValue;
 pub use notifier::{NotifyPoint, RecordingNotifier};

@@ -8,7 +8,7 @@ use recovery_core::{
     port::{ContainerEngine, EngineError, Unwatched},
 };
 use recovery_docker::{Patience, RestartError, Restarter, restart_order};
-use recovery_testkit::{EnginePoint, FakeContainer, FakeEngine, Fate, RecordingContext};
+use recovery_testkit::{EngineContainer, EnginePoint, FakeEngine, Fate, RecordingContext};
 
 const QUICK: Patience = Patience {
     stable: Duration::from_millis(30),
@@ -28,7 +28,7 @@ async fn restart(engine: &FakeEngine, service: &str) -> Result<Vec<String>, Rest
 }
 
 /// An engine with one container of `web`.
-fn with(container: FakeContainer) -> FakeEngine {
+fn with(container: EngineContainer) -> FakeEngine {
     let engine = FakeEngine::new();
     engine.add(container);
     engine
@@ -37,10 +37,10 @@ fn with(container: FakeContainer) -> FakeEngine {
 #[tokio::test]
 async fn a_service_is_well_when_its_health_check_says_so_or_it_runs_untouched() {
     for container in [
-        FakeContainer::of("web"),
-        FakeContainer::of("web").health(Health::Healthy),
-        FakeContainer::of("web").health(Health::Unhealthy),
-        FakeContainer::of("web").state(ContainerState::Exited),
+        EngineContainer::of("web"),
+        EngineContainer::of("web").health(Health::Healthy),
+        EngineContainer::of("web").health(Health::Unhealthy),
+        EngineContainer::of("web").state(ContainerState::Exited),
     ] {
         let engine = with(container);
         assert_eq!(restart(&engine, "web").await.unwrap(), Vec::<String>::new());
@@ -51,13 +51,13 @@ async fn a_service_is_well_when_its_health_check_says_so_or_it_runs_untouched() 
 
 #[tokio::test]
 async fn a_job_that_is_done_has_been_restarted() {
-    let job = FakeContainer::of("migrate").with(|container| container.restart_policy = RestartPolicy::No);
+    let job = EngineContainer::of("migrate").with(|container| container.restart_policy = RestartPolicy::No);
     let engine = with(job.fate(Fate::Ends(0)));
     restart(&engine, "migrate").await.unwrap();
 }
 
 /// How a restart of one container fails.
-async fn check_failure(container: FakeContainer, words: &str) {
+async fn check_failure(container: EngineContainer, words: &str) {
     let engine = with(container.printed(["first", "second", "third", "\u{20}", "no\u{20}database", "bye"]));
     let error = restart(&engine, "web").await.unwrap_err();
     assert_eq!(error.to_string(), words);
@@ -69,7 +69,7 @@ async fn check_failure(container: FakeContainer, words: &str) {
 
 #[tokio::test]
 async fn what_does_not_come_up_is_told_with_its_last_words() {
-    let web = || FakeContainer::of("web");
+    let web = || EngineContainer::of("web");
     let healthy = || web().health(Health::Healthy);
     check_failure(healthy().fate(Fate::Unhealthy), "the service web is unhealthy after its restart").await;
     check_failure(web().fate(Fate::Ends(3)), "the service web ends again and again after its restart").await;
@@ -87,7 +87,7 @@ async fn replicas_are_restarted_one_after_the_other_and_the_rest_go_on_where_one
     let engine = FakeEngine::new();
     for number in 1..=3 {
         let fate = if number == 2 { Fate::Ends(1) } else { Fate::Well };
-        engine.add(FakeContainer::replica("worker", number).fate(fate));
+        engine.add(EngineContainer::replica("worker", number).fate(fate));
     }
     restart(&engine, "worker").await.unwrap_err();
     assert_eq!(engine.restarted(), ["nova-worker-1", "nova-worker-2"]);
@@ -98,14 +98,14 @@ async fn replicas_are_restarted_one_after_the_other_and_the_rest_go_on_where_one
 #[tokio::test]
 async fn what_depends_on_it_is_restarted_after_it_and_nothing_else() {
     let engine = FakeEngine::new();
-    let vpn = engine.add(FakeContainer::of("vpn"));
-    engine.add(FakeContainer::of("behind").with(|container| container.network_of = Some(vpn)));
-    engine.add(FakeContainer::of("asks").depends_on("vpn", true));
-    engine.add(FakeContainer::of("asks-in-turn").depends_on("asks", true));
-    engine.add(FakeContainer::of("does-not-ask").depends_on("vpn", false));
-    engine.add(FakeContainer::of("stopped").depends_on("vpn", true).state(ContainerState::Exited));
-    engine.add(FakeContainer::of("postgres").depends_on("vpn", true));
-    let one_off = FakeContainer::replica("vpn", 2).with(|container| container.compose.one_off = true);
+    let vpn = engine.add(EngineContainer::of("vpn"));
+    engine.add(EngineContainer::of("behind").with(|container| container.network_of = Some(vpn)));
+    engine.add(EngineContainer::of("asks").depends_on("vpn", true));
+    engine.add(EngineContainer::of("asks-in-turn").depends_on("asks", true));
+    engine.add(EngineContainer::of("does-not-ask").depends_on("vpn", false));
+    engine.add(EngineContainer::of("stopped").depends_on("vpn", true).state(ContainerState::Exited));
+    engine.add(EngineContainer::of("postgres").depends_on("vpn", true));
+    let one_off = EngineContainer::replica("vpn", 2).with(|container| container.compose.one_off = true);
     engine.add(one_off.state(ContainerState::Exited));
     assert_eq!(restart(&engine, "vpn").await.unwrap(), ["asks", "asks-in-turn", "behind"]);
     assert_eq!(engine.restarted(), ["nova-vpn-1", "nova-asks-1", "nova-asks-in-turn-1", "nova-behind-1"]);
@@ -114,8 +114,8 @@ async fn what_depends_on_it_is_restarted_after_it_and_nothing_else() {
 #[tokio::test]
 async fn a_dependant_that_fails_is_named() {
     let engine = FakeEngine::new();
-    engine.add(FakeContainer::of("vpn"));
-    engine.add(FakeContainer::of("asks").depends_on("vpn", true).fate(Fate::Ends(1)));
+    engine.add(EngineContainer::of("vpn"));
+    engine.add(EngineContainer::of("asks").depends_on("vpn", true).fate(Fate::Ends(1)));
     let error = restart(&engine, "vpn").await.unwrap_err();
     assert!(matches!(error, RestartError::Dependant { .. }));
     let problem = Problem::from(error);
@@ -125,7 +125,7 @@ async fn a_dependant_that_fails_is_named() {
 #[tokio::test]
 async fn a_container_that_is_gone_by_the_time_it_is_restarted_is_followed_by_its_successor() {
     let engine = FakeEngine::new();
-    let first = engine.add(FakeContainer::of("web"));
+    let first = engine.add(EngineContainer::of("web"));
     let mut held = engine.faults().hold_next(EnginePoint::Restart);
     let restarting = tokio::spawn({
         let engine = engine.clone();
@@ -133,13 +133,13 @@ async fn a_container_that_is_gone_by_the_time_it_is_restarted_is_followed_by_its
     });
     held.reached().await;
     engine.remove(&first);
-    engine.add(FakeContainer::of("web"));
+    engine.add(EngineContainer::of("web"));
     held.release();
     restarting.await.unwrap().unwrap();
     assert_eq!(engine.restarted(), ["nova-web-1"], "the new one");
 
     let engine = FakeEngine::new();
-    let only = engine.add(FakeContainer::of("web"));
+    let only = engine.add(EngineContainer::of("web"));
     let mut held = engine.faults().hold_next(EnginePoint::Restart);
     let restarting = tokio::spawn({
         let engine = engine.clone();
@@ -157,7 +157,7 @@ async fn a_container_that_is_gone_by_the_time_it_is_restarted_is_followed_by_its
 
 #[tokio::test]
 async fn names_are_compared_exactly() {
-    let engine = with(FakeContainer::of("redis"));
+    let engine = with(EngineContainer::of("redis"));
     for other in ["red", "Redis", "nova-redis", "redis-1"] {
         let error = restart(&engine, other).await.unwrap_err();
         assert!(matches!(error, RestartError::NoContainer { .. }), "{other}: {error}");
@@ -167,7 +167,7 @@ async fn names_are_compared_exactly() {
 
 #[tokio::test]
 async fn trouble_with_the_engine_is_told_as_such() {
-    let engine = with(FakeContainer::of("web"));
+    let engine = with(EngineContainer::of("web"));
     for point in [EnginePoint::Look, EnginePoint::Restart, EnginePoint::Inspect] {
         engine.faults().fail_next(point, || EngineError::TimedOut { doing: "anything" });
         let error = restart(&engine, "web").await.unwrap_err();
@@ -175,7 +175,7 @@ async fn trouble_with_the_engine_is_told_as_such() {
         engine.faults().assert_spent();
     }
     // The last words are a courtesy.
-    let engine = with(FakeContainer::of("web").fate(Fate::Ends(1)));
+    let engine = with(EngineContainer::of("web").fate(Fate::Ends(1)));
     engine.faults().fail_next(EnginePoint::Logs, || EngineError::TimedOut { doing: "anything" });
     let problem = Problem::from(restart(&engine, "web").await.unwrap_err());
     assert!(problem.hint.unwrap().starts_with("It has printed nothing."));
@@ -184,8 +184,8 @@ async fn trouble_with_the_engine_is_told_as_such() {
 #[tokio::test]
 async fn a_restart_can_be_stopped_between_two_containers() {
     let engine = FakeEngine::new();
-    engine.add(FakeContainer::replica("worker", 1));
-    engine.add(FakeContainer::replica("worker", 2));
+    engine.add(EngineContainer::replica("worker", 1));
+    engine.add(EngineContainer::replica("worker", 2));
     let context = RecordingContext::new().cancel_at_phase("restarting worker");
     let restarter = Restarter { engine: &engine, patience: QUICK, context: &context };
     let error = restarter.restart(&name("worker"), &BTreeSet::new()).await.unwrap_err();
@@ -196,12 +196,12 @@ async fn a_restart_can_be_stopped_between_two_containers() {
 #[tokio::test]
 async fn services_are_restarted_after_what_they_need_and_one_comes_last() {
     let engine = FakeEngine::new();
-    engine.add(FakeContainer::of("dashboard"));
-    engine.add(FakeContainer::of("api").depends_on("gateway", false).depends_on("absent", false));
-    engine.add(FakeContainer::of("gateway").depends_on("store", false));
-    engine.add(FakeContainer::of("store"));
-    engine.add(FakeContainer::of("egg").depends_on("hen", false));
-    engine.add(FakeContainer::of("hen").depends_on("egg", false));
+    engine.add(EngineContainer::of("dashboard"));
+    engine.add(EngineContainer::of("api").depends_on("gateway", false).depends_on("absent", false));
+    engine.add(EngineContainer::of("gateway").depends_on("store", false));
+    engine.add(EngineContainer::of("store"));
+    engine.add(EngineContainer::of("egg").depends_on("hen", false));
+    engine.add(EngineContainer::of("hen").depends_on("egg", false));
     let snapshot = engine.look().await.unwrap();
     let all: BTreeSet<ServiceName> = snapshot.services().into_iter().cloned().collect();
     let order = restart_order(&snapshot, &all, Some(&name("dashboard")));

@@ -22,7 +22,7 @@ pub enum Fate {
 
 /// A container of the fake engine, to be described further before it is added.
 #[derive(Clone)]
-pub struct FakeContainer {
+pub struct EngineContainer {
     pub(super) container: Container,
     pub(super) fate: Fate,
     pub(super) log: Vec<LogLine>,
@@ -31,7 +31,7 @@ pub struct FakeContainer {
     pub(super) program: Arc<dyn Fn(&Exec) -> ExecOutput + Send + Sync>,
 }
 
-impl FakeContainer {
+impl EngineContainer {
     /// The running first container of a service of the project `nova`, without a health check, with the restart
     /// policy `unless-stopped`.
     #[must_use]

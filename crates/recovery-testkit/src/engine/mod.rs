@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::{Faults, lock};
 
-pub use container::{FakeContainer, Fate};
+pub use container::{EngineContainer, Fate};
 
 /// Where a fault of the engine can be ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ struct Inner {
 }
 
 struct World {
-    containers: Vec<FakeContainer>,
+    containers: Vec<EngineContainer>,
     away: bool,
     now: OffsetDateTime,
     restarted: Vec<String>,
@@ -91,7 +91,7 @@ impl FakeEngine {
     }
 
     /// Adds a container. Returns its id.
-    pub fn add(&self, container: FakeContainer) -> ContainerId {
+    pub fn add(&self, container: EngineContainer) -> ContainerId {
         let id = container.id();
         self.change(|world| {
             world.now += TimeDuration::SECOND;
@@ -168,7 +168,7 @@ impl FakeEngine {
     fn publish(&self) {
         let (away, containers) = {
             let mut world = self.world();
-            (world.away, world.containers.iter_mut().map(FakeContainer::look).collect())
+            (world.away, world.containers.iter_mut().map(EngineContainer::look).collect())
         };
         self.inner.snapshot.send_if_modified(|snapshot| {
             let version = EngineVersion { version: "28.0.0".to_owned(), api: "1.44".to_owned() };
@@ -188,11 +188,11 @@ impl FakeEngine {
 }
 
 impl World {
-    fn find(&mut self, id: &ContainerId) -> Option<&mut FakeContainer> {
+    fn find(&mut self, id: &ContainerId) -> Option<&mut EngineContainer> {
         self.containers.iter_mut().find(|container| container.container.id == *id)
     }
 
-    fn get(&mut self, id: &ContainerId) -> Result<&mut FakeContainer, EngineError> {
+    fn get(&mut self, id: &ContainerId) -> Result<&mut EngineContainer, EngineError> {
         self.find(id).ok_or_else(|| EngineError::NoSuchContainer { container: id.clone() })
     }
 }
@@ -237,7 +237,7 @@ impl ContainerEngine for FakeEngine {
 
     async fn inspect(&self, container: &ContainerId) -> Result<Container, EngineError> {
         self.pass(EnginePoint::Inspect).await?;
-        self.world().get(container).map(FakeContainer::look)
+        self.world().get(container).map(EngineContainer::look)
     }
 
     async fn restart(
