@@ -8,7 +8,7 @@ use std::{
 
 use recovery_core::{
     database::{ConnectionTarget, DatabaseName, PostgresVersion, ServerAddress},
-    port::{Command, CommandOutput, CommandRunner},
+    port::{Command, CommandOutput, CommandRunner, DatabaseError},
 };
 
 use crate::{BackupError, BackupSettings, Compression};
@@ -205,12 +205,22 @@ pub(crate) struct ScriptRequest<'a> {
 
 /// What a failed program left, as an error.
 pub(crate) fn failure(tool: &'static str, output: &CommandOutput) -> BackupError {
+    if let Some(line) = output.stderr_tail.lines().find(|line| tells_of_full_server(line)) {
+        let doing = format!("{tool} was at work");
+        return DatabaseError::DiskFull { doing, source: line.to_owned().into() }.into();
+    }
     BackupError::ToolFailed {
         tool: tool.to_owned(),
         exit: output.exit.to_string(),
         said: first_error_line(tool, &output.stderr_tail),
         stderr_tail: output.stderr_tail.clone(),
     }
+}
+
+/// Whether a line is the server's word that its disk is full: the exit status is the same as for every other error, and
+/// the programs do not print the SQLSTATE. In a server that speaks another language it is told in another way.
+fn tells_of_full_server(line: &str) -> bool {
+    line.contains("ERROR:  ") && line.ends_with(": No space left on device")
 }
 
 /// The environment of a child is empty but for this: messages in English, and the C library's encoding.

@@ -307,7 +307,8 @@ pub struct Privilege {
 }
 
 /// The exact number of rows of each table, by `schema.table` with each part quoted where SQL needs it, and of large
-/// objects. Foreign tables, views and tables of extensions are not counted; of a partitioned table its leaves are.
+/// objects. Foreign tables, views and tables of extensions are not counted; of a partitioned table its leaves are, and a
+/// table partitioned by hash as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowCounts {
     /// Rows per table.

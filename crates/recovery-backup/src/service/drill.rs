@@ -3,9 +3,8 @@
 use std::time::Instant;
 
 use recovery_core::{
-    BackupKind, BackupName, Drill, DrillHistory, DrillResult, OperationId, Progress, Verification,
-    VerifyLevel,
-    port::{DatabaseError, LockError, OperationContext},
+    BackupKind, BackupName, Drill, DrillHistory, DrillResult, Progress, Verification, VerifyLevel,
+    port::{LockError, OperationContext},
 };
 use serde_json::json;
 
@@ -118,23 +117,9 @@ impl BackupService {
         match loaded {
             Err(failed @ BackupError::ToolFailed { .. }) => {
                 lock.still_held().await?;
-                Err(self.unless_server_is_full(failed).await)
+                Err(failed)
             }
             loaded => loaded,
-        }
-    }
-
-    /// A load fails when the server's disk is full, and what `pg_restore` says of it depends on the server's language;
-    /// so the server is asked to write a little more.
-    async fn unless_server_is_full(&self, failure: BackupError) -> BackupError {
-        let Ok(target) = self.database.target() else { return failure };
-        let probe = target.database.scratch(&OperationId::new());
-        let Ok(profile) = self.database.profile(&target.database).await else { return failure };
-        let made = self.database.create_database(&probe, &profile).await;
-        self.undo(&probe).await;
-        match made {
-            Err(error @ DatabaseError::DiskFull { .. }) => error.into(),
-            _ => failure,
         }
     }
 

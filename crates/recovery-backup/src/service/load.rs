@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 use recovery_core::{
-    BackupName, Progress, crash_point,
+    BackupName, OperationId, Progress, crash_point,
     database::{DatabaseName, RowCounts},
-    port::{DatabaseAdmin, OperationContext},
+    port::{DatabaseAdmin, DatabaseError, OperationContext},
 };
 
 use super::{
@@ -139,7 +139,24 @@ impl BackupService {
             largest: 0,
             context,
         };
-        self.run_tool("pg_restore", command, &application_name, context, &mut watch).await
+        match self.run_tool("pg_restore", command, &application_name, context, &mut watch).await {
+            Err(failed @ BackupError::ToolFailed { .. }) => Err(self.unless_server_is_full(failed).await),
+            done => done,
+        }
+    }
+
+    /// A load fails when the server's disk is full, and what `pg_restore` says of it depends on the server's language;
+    /// so the server is asked to write a little more, while what was loaded is still there.
+    async fn unless_server_is_full(&self, failure: BackupError) -> BackupError {
+        let Ok(target) = self.database.target() else { return failure };
+        let probe = target.database.scratch(&OperationId::new());
+        let Ok(profile) = self.database.profile(&target.database).await else { return failure };
+        let made = self.database.create_database(&probe, &profile).await;
+        self.undo(&probe).await;
+        match made {
+            Err(error @ DatabaseError::DiskFull { .. }) => error.into(),
+            _ => failure,
+        }
     }
 
     /// Drops scratch databases that restores of the past have left. The caller holds the database's lock, so nobody

@@ -1,17 +1,18 @@
 //! Disks that are full, fill up or can only be read. They are real ones, small and mounted for the test, so these tests
 //! need root and fail where they cannot have it.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, os::unix::fs::MetadataExt, path::Path, process::Command};
 
 use recovery_backup::BackupError;
 use recovery_core::{
-    Actor, ErrorCode, OperationKind,
+    Actor, ErrorCode, OperationKind, Problem, Verification,
     port::{OperationContext, Unwatched},
 };
 
 use crate::{
     faults::{create_with, problem, script},
     fixture::{DATABASE, Fixture},
+    legacy::{self, dump, gzip, tar},
 };
 
 /// A small file system of its own, unmounted when the test ends.
@@ -175,6 +176,41 @@ async fn a_read_only_directory_is_told_and_its_backups_can_still_be_used() {
     let lock = backups.lock(OperationKind::Restore, context.id(), &Actor::new("test")).await.unwrap();
     backups.restore(&lock, &name, &context).await.unwrap();
     assert_eq!(fixture.count("messages"), 5000);
+}
+
+/// The database's own files are on a disk that holds them once and not twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_disk_fills_up_in_a_restore_or_a_drill_is_told_and_keeps_what_it_had() {
+    let disk = SmallDisk::mount("size=44m,mode=1777");
+    let fixture = Fixture::empty();
+    let place = disk.path().join("tablespace");
+    fs::create_dir(&place).unwrap();
+    let owner = fs::metadata(fixture.server.socket_directory()).unwrap();
+    std::os::unix::fs::chown(&place, Some(owner.uid()), Some(owner.gid())).unwrap();
+    fixture.server.psql("postgres", &format!("CREATE TABLESPACE small LOCATION '{}'", place.display()));
+    fixture.server.psql("postgres", "ALTER DATABASE nova SET TABLESPACE small");
+    large_table(&fixture, 200_000);
+    let name = fixture.create().await.filename;
+    let script = dump(&fixture.server, &[]);
+    fs::write(fixture.path(&legacy::name()), gzip(&tar(&[("database.sql", &script)]))).unwrap();
+    let (before, files) = (fixture.server.pg_dump_text(DATABASE), fixture.files());
+    for name in [&name, &legacy::name()] {
+        let problem = problem(fixture.restore(name).await);
+        assert_eq!(problem.code, ErrorCode::InsufficientStorage, "{name}: {problem:?}");
+        assert!(problem.hint.is_some(), "{problem:?}");
+        fixture.assert_untouched(&before, &files);
+
+        let context = Unwatched::new();
+        let lock = fixture.lock(OperationKind::Drill, &context).await;
+        let tried = fixture.backups.drill(&lock, name, &context).await;
+        assert_eq!(
+            tried.map(|_| ()).map_err(Problem::from).unwrap_err().code,
+            ErrorCode::InsufficientStorage
+        );
+        fixture.assert_untouched(&before, &files);
+    }
+    let found = fixture.backups.find(&name).await.unwrap();
+    assert_eq!(found.verification, Verification::Verified, "nothing was found wrong with it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

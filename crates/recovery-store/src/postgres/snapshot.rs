@@ -14,7 +14,7 @@ use super::{
     quote::{Ident, Literal},
     roles,
     session::{APPLICATION_NAME, Session},
-    tables,
+    tables::{self, Counted},
 };
 
 /// Connections that count rows while `pg_dump` runs.
@@ -32,7 +32,7 @@ pub(super) struct Snapshot {
     /// Holds the transaction: the snapshot can be imported as long as this lives.
     holder: Session,
     id: String,
-    tables: Vec<String>,
+    tables: Vec<Counted>,
     facts: SnapshotFacts,
 }
 
@@ -62,7 +62,7 @@ impl Snapshot {
     async fn of(
         target: ConnectionTarget,
         holder: Session,
-        tables: Vec<String>,
+        tables: Vec<Counted>,
     ) -> Result<Self, DatabaseError> {
         let doing = "opening a snapshot";
         let id: String = holder.query_one(doing, "SELECT pg_catalog.pg_export_snapshot()", &[]).await?.get(0);
@@ -127,11 +127,11 @@ enum Locked {
 
 /// Takes the same lock that reading takes, on every table and until the snapshot goes. `TRUNCATE` and `DROP` pay no
 /// heed to snapshots: without the lock, one of them between the counting and the dumping would make the two differ.
-async fn lock(holder: &Session, tables: &[String]) -> Result<Locked, DatabaseError> {
+async fn lock(holder: &Session, tables: &[Counted]) -> Result<Locked, DatabaseError> {
     let doing = "waiting for locks on tables";
     holder.batch(doing, &format!("SET LOCAL lock_timeout = '{LOCK_LIMIT}'")).await?;
     for chunk in tables.chunks(LOCK_CHUNK) {
-        let names: Vec<String> = chunk.iter().map(|table| format!("ONLY {table}")).collect();
+        let names: Vec<String> = chunk.iter().map(|table| format!("ONLY {}", table.name)).collect();
         let sql = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));
         match holder.batch_raw(doing, &sql).await {
             Ok(()) => {}

@@ -15,7 +15,19 @@ use super::session::Session;
 /// Ordinary tables and the leaves of partitioned ones, less those of PostgreSQL itself, of extensions, and temporary
 /// ones: what a dump holds the rows of. The largest come first, so that no worker is left with one at the end; by
 /// `relpages`, which is old but free, while asking for the size would wait for a table that somebody has locked.
-const COUNTED: &str = "SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
+///
+/// The second column is the name that the rows count under. Which partition of a hash-partitioned table a row belongs to
+/// may differ from server to server (the hash of an `enum` comes from its OIDs), and `pg_dump` lets it be decided anew;
+/// so there the uppermost table partitioned by hash stands for all below it.
+const COUNTED: &str = "SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
+      CASE WHEN c.relispartition THEN
+        (SELECT pg_catalog.quote_ident(an.nspname) || '.' || pg_catalog.quote_ident(ac.relname)
+         FROM pg_catalog.pg_partition_ancestors(c.oid) WITH ORDINALITY a (relid, height)
+         JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = a.relid AND p.partstrat = 'h'
+         JOIN pg_catalog.pg_class ac ON ac.oid = a.relid
+         JOIN pg_catalog.pg_namespace an ON an.oid = ac.relnamespace
+         ORDER BY a.height DESC LIMIT 1)
+      END
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
@@ -33,9 +45,22 @@ const ANALYZED: &str = "SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_ca
     ORDER BY (SELECT pg_catalog.sum(pg_catalog.pg_table_size(t.relid))
               FROM (SELECT c.oid UNION SELECT relid FROM pg_catalog.pg_partition_tree(c.oid)) t (relid)) DESC, c.oid";
 
-/// The tables whose rows are counted, quoted, the largest first.
-pub(super) async fn counted(session: &Session) -> Result<Vec<String>, DatabaseError> {
-    names(session, COUNTED).await
+/// A table whose rows are counted.
+pub(super) struct Counted {
+    /// Its name, quoted.
+    pub name: String,
+    /// The name that its rows count under: mostly its own.
+    under: String,
+}
+
+/// The tables whose rows are counted, the largest first.
+pub(super) async fn counted(session: &Session) -> Result<Vec<Counted>, DatabaseError> {
+    let rows = session.query("listing the tables", COUNTED, &[]).await?;
+    let tables = rows.iter().map(|row| {
+        let (name, under): (String, Option<String>) = (row.get(0), row.get(1));
+        Counted { under: under.unwrap_or_else(|| name.clone()), name }
+    });
+    Ok(tables.collect())
 }
 
 async fn names(session: &Session, sql: &str) -> Result<Vec<String>, DatabaseError> {
@@ -44,24 +69,28 @@ async fn names(session: &Session, sql: &str) -> Result<Vec<String>, DatabaseErro
 }
 
 /// Counts the rows of these tables exactly; each session takes the next table as soon as it is done with one.
-pub(super) async fn count_rows(sessions: &[Session], tables: &[String]) -> Result<RowCounts, DatabaseError> {
+pub(super) async fn count_rows(sessions: &[Session], tables: &[Counted]) -> Result<RowCounts, DatabaseError> {
     let next = AtomicUsize::new(0);
     let shares = try_join_all(sessions.iter().map(|session| count_share(session, tables, &next))).await?;
     let large_objects = match sessions.first() {
         Some(session) => count(session, "FROM pg_catalog.pg_largeobject_metadata").await?,
         None => 0,
     };
-    Ok(RowCounts { tables: shares.into_iter().flatten().collect(), large_objects })
+    let mut counts = BTreeMap::new();
+    for (table, rows) in shares.into_iter().flatten() {
+        *counts.entry(table).or_default() += rows;
+    }
+    Ok(RowCounts { tables: counts, large_objects })
 }
 
 async fn count_share(
     session: &Session,
-    tables: &[String],
+    tables: &[Counted],
     next: &AtomicUsize,
-) -> Result<BTreeMap<String, u64>, DatabaseError> {
-    let mut counts = BTreeMap::new();
+) -> Result<Vec<(String, u64)>, DatabaseError> {
+    let mut counts = Vec::new();
     while let Some(table) = tables.get(next.fetch_add(1, Ordering::Relaxed)) {
-        counts.insert(table.clone(), count(session, &format!("FROM ONLY {table}")).await?);
+        counts.push((table.under.clone(), count(session, &format!("FROM ONLY {}", table.name)).await?));
     }
     Ok(counts)
 }

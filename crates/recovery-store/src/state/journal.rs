@@ -184,25 +184,38 @@ mod tests {
         assert!(left.iter().all(|entry| entry.operation == ids[1]) && left.len() == 1, "{left:?}");
     }
 
+    /// A journal of so many bytes or a few more, and its last operation.
+    fn write_long(file: &Path, length: u64) -> Box<Operation> {
+        let mut snapshot = snapshot(OperationId::new());
+        snapshot.target = Some("x".repeat(900));
+        let mut text = String::new();
+        while (text.len() as u64) < length {
+            snapshot.id = OperationId::new();
+            let ended = entry(snapshot.id, JournalEvent::Finished { snapshot: snapshot.clone() });
+            text.push_str(&String::from_utf8(line(&ended).unwrap()).unwrap());
+            text.push('\n');
+        }
+        fs::write(file, text).unwrap();
+        snapshot
+    }
+
+    #[test]
+    fn a_long_journal_is_shortened_at_the_next_start() {
+        let path = tempfile::tempdir().unwrap();
+        drop(StateDirectory::open(path.path()).unwrap());
+        let file = path.path().join(FILE);
+        write_long(&file, MAX_BYTES + 1);
+        StateDirectory::open(path.path()).unwrap();
+        assert!(fs::metadata(&file).unwrap().len() < MAX_BYTES / 2 + 5_000);
+    }
+
     #[tokio::test]
     async fn a_journal_of_a_service_that_never_restarts_is_bounded() {
         let path = tempfile::tempdir().unwrap();
         let directory = StateDirectory::open(path.path()).unwrap();
         let file = path.path().join(FILE);
-        let mut snapshot = snapshot(OperationId::new());
-        snapshot.target = Some("x".repeat(900));
-        let full = MAX_BYTES - 500;
-        let mut text = String::new();
-        let mut newest = snapshot.id;
-        while (text.len() as u64) < full {
-            newest = OperationId::new();
-            snapshot.id = newest;
-            let ended = entry(newest, JournalEvent::Finished { snapshot: snapshot.clone() });
-            text.push_str(&String::from_utf8(line(&ended).unwrap()).unwrap());
-            text.push('\n');
-        }
-        fs::write(&file, text).unwrap();
-        let last = entry(newest, JournalEvent::Started { snapshot });
+        let snapshot = write_long(&file, MAX_BYTES - 500);
+        let last = entry(snapshot.id, JournalEvent::Started { snapshot });
         directory.append(last.clone()).await.unwrap();
         directory.append(last.clone()).await.unwrap();
         let length = fs::metadata(&file).unwrap().len();

@@ -60,3 +60,23 @@ async fn a_role_that_a_database_gives_its_sessions_is_not_ours() {
     let counts = database.row_counts(&name("nova"), 1).await.unwrap();
     assert_eq!(counts.tables.get("public.plain"), Some(&10));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_partitioned_by_hash_is_counted_as_a_whole() {
+    let (server, database) = server_with_nova();
+    server.psql(
+        "nova",
+        "CREATE TABLE hashed (a int, b int) PARTITION BY HASH (a);
+         CREATE TABLE hashed_0 PARTITION OF hashed FOR VALUES WITH (MODULUS 2, REMAINDER 0) PARTITION BY LIST (b);
+         CREATE TABLE hashed_0_1 PARTITION OF hashed_0 FOR VALUES IN (1);
+         CREATE TABLE hashed_0_rest PARTITION OF hashed_0 DEFAULT;
+         CREATE TABLE hashed_1 PARTITION OF hashed FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+         INSERT INTO hashed SELECT i, i % 2 FROM generate_series(1, 1000) i;
+         CREATE TABLE ranged (a int) PARTITION BY RANGE (a);
+         CREATE TABLE ranged_0 PARTITION OF ranged FOR VALUES FROM (0) TO (10);
+         INSERT INTO ranged VALUES (1), (2)",
+    );
+    let counts = database.row_counts(&name("nova"), 2).await.unwrap().tables;
+    let counts: Vec<(&str, u64)> = counts.iter().map(|(table, rows)| (table.as_str(), *rows)).collect();
+    assert_eq!(counts, [("public.hashed", 1000), ("public.ranged_0", 2)]);
+}
