@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs::File};
 use recovery_core::{
     BackupName,
     database::{DatabaseName, RowCounts},
-    port::{Cancelled, DatabaseError, LoadError, LoadSession, OperationContext},
+    port::{Cancelled, LoadError, LoadSession, OperationContext},
 };
 use tokio::sync::mpsc;
 
@@ -25,7 +25,6 @@ const WAITING: usize = 8;
 /// What is not there: of tables, schemas, functions, columns and everything else.
 const UNDEFINED: [&str; 5] = ["42P01", "3F000", "42883", "42703", "42704"];
 const UNDEFINED_OBJECT: &str = "42704";
-const DISK_FULL: &str = "53100";
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 /// A piece of a script on its way from the file to the server.
@@ -259,10 +258,6 @@ impl<'a> Run<'a> {
 
     fn failed(&self, line: u64, statement: &str, error: LoadError) -> BackupError {
         match error {
-            LoadError::Refused { sqlstate, message } if sqlstate == DISK_FULL => {
-                DatabaseError::DiskFull { doing: "loading a script".to_owned(), source: message.into() }
-                    .into()
-            }
             LoadError::Refused { message, .. } => BackupError::Incompatible {
                 name: self.name.clone(),
                 why: format!("PostgreSQL refuses line {line} of its script ({statement}): {message}"),

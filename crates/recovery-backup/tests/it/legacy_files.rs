@@ -218,6 +218,7 @@ async fn files_that_cannot_be_as_the_archive_says_leave_everything_as_it_was() {
         (
             vec![
                 entry(T::Directory, "sources/d", "", b""),
+                entry(T::Regular, "sources/d/x", "", b"1"),
                 entry(T::Symlink, "sources/l", "d", b""),
                 entry(T::Link, "sources/twin", "sources/l/x", b""),
             ],
