@@ -47,6 +47,8 @@ pub enum ErrorCode {
     BackupDamaged,
     /// A backup is whole, but cannot be used here: its format, its versions or what it needs are not to be had.
     BackupIncompatible,
+    /// A change of the `.env` would leave it so that Compose could not read the project, or not as it was meant.
+    EnvironmentRefused,
     /// Too many wrong secrets from one client.
     TooManyAttempts,
     /// Something that should not happen; the log has the details.
@@ -102,6 +104,7 @@ impl ErrorCode {
             Self::InvalidBody => "invalid_body",
             Self::BackupDamaged => "backup_damaged",
             Self::BackupIncompatible => "backup_incompatible",
+            Self::EnvironmentRefused => "environment_refused",
             Self::TooManyAttempts => "too_many_attempts",
             Self::Internal => "internal",
             Self::DatabaseUnavailable => "database_unavailable",

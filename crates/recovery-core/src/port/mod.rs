@@ -9,6 +9,7 @@ mod context;
 mod database;
 mod document;
 mod engine;
+mod env_file;
 mod journal;
 mod key_value;
 mod load;
@@ -26,6 +27,7 @@ pub use database::{
 };
 pub use document::DocumentStore;
 pub use engine::{ContainerEngine, EngineError, Exec, ExecOutput, LogLine, LogTail, OutputStream};
+pub use env_file::{EnvContent, EnvFile, EnvFileError, EnvVersion};
 pub use journal::{Journal, JournalEntry, JournalEvent, StateError};
 pub use key_value::{KeyValue, KeyValueError};
 pub use load::{LoadError, LoadSession};

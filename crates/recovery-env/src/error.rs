@@ -1,0 +1,139 @@
+//! What can go wrong with the environment, and the words for it. None of them holds a value.
+
+use recovery_core::{
+    ErrorCode, Problem,
+    port::{EnvCheckError, EnvFileError},
+};
+
+use crate::{EnvKey, ParseError, SetError};
+
+/// The environment cannot be shown or changed. Whatever it is, nothing was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnvError {
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] EnvFileError),
+    /// The file is one that Compose refuses as it stands.
+    #[error("the .env file cannot be understood")]
+    Unreadable(#[source] ParseError),
+    /// These variables may be neither seen nor changed.
+    #[error("some of these variables may not be changed")]
+    NotAllowed {
+        /// Those that are variables of others.
+        others: Vec<EnvKey>,
+        /// Those that sound like secrets.
+        secrets: Vec<EnvKey>,
+        /// How many are not even names.
+        nameless: usize,
+    },
+    /// These values cannot stand in a `.env`.
+    #[error("some of these values cannot stand in a .env file")]
+    BadValue {
+        /// Whose value it is, and what is wrong with it.
+        values: Vec<(EnvKey, &'static str)>,
+    },
+    /// With this value the file could not be read back.
+    #[error("the value of {key} cannot be written")]
+    CannotSet {
+        /// Whose value it is.
+        key: EnvKey,
+        /// Why not.
+        #[source]
+        source: SetError,
+    },
+    /// Compose would refuse the project after the change.
+    #[error("the change is refused by Docker Compose")]
+    Refused(#[source] EnvCheckError),
+    /// Compose refuses the project already, before any change.
+    #[error("Docker Compose cannot read the project even without the change")]
+    RefusedBefore(#[source] EnvCheckError),
+    /// The file is another one than the caller has seen.
+    #[error("the .env file is not the one that the change was meant for")]
+    NotExpected,
+}
+
+impl From<EnvError> for Problem {
+    fn from(error: EnvError) -> Self {
+        let problem = |code| Self::from_words(code, &error);
+        match &error {
+            EnvError::File(source) => of_file(source),
+            EnvError::Unreadable(source) => Self::new(
+                ErrorCode::Conflict,
+                format!("The .env file cannot be understood, by Docker Compose neither: {source}."),
+            )
+            .hint(format!("Mend line {} of the .env file with an editor.", source.line)),
+            EnvError::NotAllowed { others, secrets, nameless } => not_allowed(others, secrets, *nameless),
+            EnvError::BadValue { values } => values.iter().fold(
+                Self::new(ErrorCode::InvalidBody, "A value cannot stand in a .env file. Nothing was written."),
+                |problem, (key, message)| problem.field(format!("updates.{key}"), *message),
+            ),
+            EnvError::CannotSet { key, source } => Self::new(
+                ErrorCode::EnvironmentRefused,
+                format!("With this value of {key} the .env file could not be read any more. Nothing was written."),
+            )
+            .hint("Another line of the .env file needs this variable, or the value is far too large.")
+            .field(format!("updates.{key}"), source.to_string()),
+            EnvError::Refused(_) => Self::new(
+                ErrorCode::EnvironmentRefused,
+                "With this change Docker Compose could not read the project any more. Nothing was written.",
+            )
+            .hint("See where the Compose files use these variables: a port, a number or a name may be demanded there."),
+            EnvError::RefusedBefore(_) => Self::new(
+                ErrorCode::EnvironmentRefused,
+                "Docker Compose cannot read the project, with this change as little as without it. Nothing was written.",
+            )
+            .hint("Run `docker compose config -q` in the project's directory: it says what to mend."),
+            EnvError::NotExpected => problem(ErrorCode::PreconditionFailed)
+                .hint("Read it again, see whether the change is still wanted, and send it with the new ETag."),
+        }
+    }
+}
+
+fn of_file(error: &EnvFileError) -> Problem {
+    let problem = |code| Problem::from_words(code, error);
+    match error {
+        EnvFileError::Missing => problem(ErrorCode::StorageUnavailable)
+            .hint("NOVA_ENV_FILE says where it is looked for; mount the project's directory there."),
+        EnvFileError::NotAFile => problem(ErrorCode::StorageUnavailable)
+            .hint("Docker makes a directory where a file that it is to mount is missing: remove it, and create the file."),
+        EnvFileError::TooLarge { .. } => {
+            problem(ErrorCode::StorageUnavailable).hint("Check that NOVA_ENV_FILE names the right file.")
+        }
+        EnvFileError::ReadOnly => problem(ErrorCode::StorageUnavailable)
+            .hint("Mount it without `ro`, and let the user of the recovery service write it."),
+        EnvFileError::Changed => problem(ErrorCode::Conflict).hint("Try again."),
+        EnvFileError::Locked => problem(ErrorCode::Busy).hint("Try again in a moment."),
+        EnvFileError::Read(_) => problem(ErrorCode::StorageUnavailable)
+            .hint("Let the user of the recovery service read the file that NOVA_ENV_FILE names."),
+        EnvFileError::Keep(source) | EnvFileError::Write(source) if is_full(source) => {
+            Problem::new(ErrorCode::InsufficientStorage, "The disk that the .env file lies on is full.")
+                .hint("Free some space there. The .env file is as it was.")
+        }
+        EnvFileError::Keep(_) => problem(ErrorCode::StorageUnavailable)
+            .hint("Let the user of the recovery service write to the directory of the .env file, or to STATE_DIR."),
+        _ => problem(ErrorCode::StorageUnavailable)
+            .hint("Let the user of the recovery service write the .env file and its directory."),
+    }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
+fn not_allowed(others: &[EnvKey], secrets: &[EnvKey], nameless: usize) -> Problem {
+    let names: Vec<&str> = secrets.iter().chain(others).map(EnvKey::as_str).collect();
+    let detail = match (names.as_slice(), nameless) {
+        ([], _) => "What is not the name of a variable cannot be changed. Nothing was written.".to_owned(),
+        ([one], _) => format!("{one} cannot be changed here. Nothing was written."),
+        (several, _) => format!("{} cannot be changed here. Nothing was written.", several.join(", ")),
+    };
+    let hint = if secrets.is_empty() {
+        "The documentation of this address lists the variables that can."
+    } else {
+        "Keys, tokens and passwords belong in the Dashboard's secret store."
+    };
+    names.iter().fold(Problem::new(ErrorCode::InvalidRequest, detail).hint(hint), |problem, name| {
+        problem.field(format!("updates.{name}"), "cannot be changed here")
+    })
+}
