@@ -1,12 +1,14 @@
 //! The environment as the service shows and changes it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use recovery_core::port::{EnvCheck, EnvCheckError, EnvContent, EnvFile, EnvFileError, EnvVersion};
+use recovery_core::port::{Compose, ComposeError, EnvContent, EnvFile, EnvFileError, EnvVersion};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
-    EnvDocument, EnvError, EnvKey, Visibility, mask,
+    EnvDocument, EnvError, EnvKey, Visibility,
+    candidate::Candidate,
+    mask,
     policy::{is_mask, sounds_secret, visibility},
 };
 
@@ -15,11 +17,18 @@ const LARGEST_VALUE: usize = 32 * 1024;
 /// How often a change is begun anew when somebody else changes the file in between.
 const ATTEMPTS: usize = 5;
 
-/// The `.env` of the platform, over the file and over Compose, which has the last word.
+/// The `.env` of the platform: which variables may be seen and changed, and how a change is made.
 #[derive(Clone)]
 pub struct Environment {
     file: Arc<dyn EnvFile>,
-    check: Arc<dyn EnvCheck>,
+    check: Option<Check>,
+}
+
+/// Who has the last word on a change.
+#[derive(Clone)]
+struct Check {
+    compose: Arc<dyn Compose>,
+    candidates: PathBuf,
 }
 
 /// Variables with their values as they may be seen, and the version of the file that they stand in.
@@ -41,10 +50,18 @@ pub enum Expected {
 }
 
 impl Environment {
-    /// The environment in this file, with changes checked by this check.
+    /// The environment in this file.
     #[must_use]
-    pub fn new(file: Arc<dyn EnvFile>, check: Arc<dyn EnvCheck>) -> Self {
-        Self { file, check }
+    pub fn new(file: Arc<dyn EnvFile>) -> Self {
+        Self { file, check: None }
+    }
+
+    /// Lets Compose look at each change before it is written, as a file in the directory of candidates: one that nobody
+    /// else can write to.
+    #[must_use]
+    pub fn checked_by(mut self, compose: Arc<dyn Compose>, candidates: impl Into<PathBuf>) -> Self {
+        self.check = Some(Check { compose, candidates: candidates.into() });
+        self
     }
 
     /// The variables that may be seen and that stand in the file.
@@ -125,21 +142,46 @@ impl Environment {
         }
     }
 
-    /// Lets Compose read the project with the new content. Where there is no Compose, our own reading must do.
+    /// Lets Compose read the project with the new content. Where there is no Compose, or no project for it, our own
+    /// reading must do.
     async fn ask_compose(&self, before: &EnvDocument, after: &EnvDocument) -> Result<(), EnvError> {
-        match self.check.check(after.bytes()).await {
-            Ok(()) => Ok(()),
-            Err(EnvCheckError::Unavailable(source)) => {
-                tracing::warn!("a change of the .env is not checked by Docker Compose: {source}");
+        let Err(error) = self.check(after).await? else { return Ok(()) };
+        match &error {
+            ComposeError::NotInstalled
+            | ComposeError::TooOld { .. }
+            | ComposeError::NoFile { .. }
+            | ComposeError::Elsewhere { .. } => {
+                tracing::warn!("a change of the .env is not checked by Docker Compose: {error}");
                 Ok(())
             }
-            // Whoever has to find the reason should know whether it is the change.
-            Err(error) => match self.check.check(before.bytes()).await {
-                Err(EnvCheckError::Refused) => Err(EnvError::RefusedBefore(error)),
-                _ => Err(EnvError::Refused(error)),
-            },
+            refused if refuses(refused) => {
+                // Whoever has to find the reason should know whether it is the change.
+                match self.check(before).await? {
+                    Err(refused) if refuses(&refused) => Err(EnvError::RefusedBefore(refused)),
+                    _ => Err(EnvError::Refused(error)),
+                }
+            }
+            _ => Err(EnvError::NotChecked(error)),
         }
     }
+
+    async fn check(&self, document: &EnvDocument) -> Result<Result<(), ComposeError>, EnvError> {
+        let Some(Check { compose, candidates }) = &self.check else { return Ok(Ok(())) };
+        let candidate = Candidate::write(candidates, document.bytes().to_vec()).await;
+        let candidate = candidate.map_err(EnvError::Candidate)?;
+        Ok(compose.check_env(candidate.path()).await)
+    }
+}
+
+/// Whether Compose has looked at the project and does not accept it.
+fn refuses(error: &ComposeError) -> bool {
+    matches!(
+        error,
+        ComposeError::Invalid { .. }
+            | ComposeError::VariableMissing { .. }
+            | ComposeError::EnvInvalid { .. }
+            | ComposeError::Failed { .. }
+    )
 }
 
 /// A variable, how it is shown, and its new value.

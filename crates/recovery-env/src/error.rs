@@ -2,7 +2,7 @@
 
 use recovery_core::{
     ErrorCode, Problem,
-    port::{EnvCheckError, EnvFileError},
+    port::{ComposeError, EnvFileError},
 };
 
 use crate::{EnvKey, ParseError, SetError};
@@ -43,11 +43,17 @@ pub enum EnvError {
         source: SetError,
     },
     /// Compose would refuse the project after the change.
-    #[error("the change is refused by Docker Compose")]
-    Refused(#[source] EnvCheckError),
-    /// Compose refuses the project already, before any change.
-    #[error("Docker Compose cannot read the project even without the change")]
-    RefusedBefore(#[source] EnvCheckError),
+    #[error("Docker Compose would refuse the project with this change")]
+    Refused(#[source] ComposeError),
+    /// Compose refuses the project with the change as well as without it.
+    #[error("Docker Compose refuses the project with this change and without it")]
+    RefusedBefore(#[source] ComposeError),
+    /// Compose could not say whether it accepts the change.
+    #[error("Docker Compose cannot check the change")]
+    NotChecked(#[source] ComposeError),
+    /// The file that Compose is to look at cannot be written.
+    #[error("the change cannot be written down for Docker Compose to check it")]
+    Candidate(#[source] std::io::Error),
     /// The file is another one than the caller has seen.
     #[error("the .env file is not the one that the change was meant for")]
     NotExpected,
@@ -74,16 +80,24 @@ impl From<EnvError> for Problem {
             )
             .hint("Another line of the .env file needs this variable, or the value is far too large.")
             .field(format!("updates.{key}"), source.to_string()),
-            EnvError::Refused(_) => Self::new(
+            EnvError::Refused(source) => Self::new(
                 ErrorCode::EnvironmentRefused,
-                "With this change Docker Compose could not read the project any more. Nothing was written.",
+                format!("With this change Docker Compose could not read the project: {source}. Nothing was written."),
             )
             .hint("See where the Compose files use these variables: a port, a number or a name may be demanded there."),
-            EnvError::RefusedBefore(_) => Self::new(
+            EnvError::RefusedBefore(source) => Self::new(
                 ErrorCode::EnvironmentRefused,
-                "Docker Compose cannot read the project, with this change as little as without it. Nothing was written.",
+                format!(
+                    "Docker Compose cannot read the project, with this change as little as without it: {source}. Nothing was written."
+                ),
             )
-            .hint("Run `docker compose config -q` in the project's directory: it says what to mend."),
+            .hint("Mend that first; `docker compose config -q` in the project's directory says more."),
+            EnvError::NotChecked(_) => problem(ErrorCode::DependencyUnavailable)
+                .hint("Nothing was written. Try again; the log of the recovery service has the details."),
+            EnvError::Candidate(source) if is_full(source) => problem(ErrorCode::InsufficientStorage)
+                .hint("Nothing was written. Free space where STATE_DIR lies."),
+            EnvError::Candidate(_) => problem(ErrorCode::StorageUnavailable)
+                .hint("Nothing was written. Let the user of the recovery service write to STATE_DIR."),
             EnvError::NotExpected => problem(ErrorCode::PreconditionFailed)
                 .hint("Read it again, see whether the change is still wanted, and send it with the new ETag."),
         }

@@ -3,8 +3,9 @@
 //!
 //! [`EnvDocument`] knows the format and does no I/O. [`Environment`] is what the service works with: which variables
 //! may be seen and changed, over the ports [`EnvFile`](recovery_core::port::EnvFile) and
-//! [`EnvCheck`](recovery_core::port::EnvCheck). [`DiskEnvFile`] is the file itself.
+//! [`Compose`](recovery_core::port::Compose). [`DiskEnvFile`] is the file itself.
 
+mod candidate;
 mod document;
 mod environment;
 mod error;

@@ -9,6 +9,7 @@ mod database;
 mod database_load;
 mod database_rewrite;
 mod database_swap;
+mod env_file;
 mod key_value;
 mod notifier;
 mod state;
@@ -20,6 +21,7 @@ pub use compose::{ComposeFixture, compose};
 pub use database::{
     DatabaseFixture, OtherSession, database_admin, database_unconfigured, protected_database,
 };
+pub use env_file::{env_file, env_file_missing};
 pub use key_value::{key_value, key_value_away};
 pub use notifier::{notifier, notifier_away};
 pub use state::{audit_log, documents, journal};

@@ -10,13 +10,13 @@ use recovery_core::{
     compose::{ComposeDependency, ComposeService, DependencyCondition, ServiceStanding},
     database::DatabaseName,
     port::{
-        Command, CommandOutput, Compose, DatabaseAdmin, Exit, KeyValue, KeyValueError, NotifyError,
+        Command, CommandOutput, Compose, DatabaseAdmin, EnvFile, Exit, KeyValue, KeyValueError, NotifyError,
         ProtectedDatabase,
     },
 };
 use recovery_testkit::{
     FakeCompose, FakeContents, FakeDatabase, FakeProgram, FakeRunner, FakeSession, MemoryAuditLog,
-    MemoryDocuments, MemoryJournal, MemoryKeyValue, NotifyPoint, RecordingNotifier,
+    MemoryDocuments, MemoryEnvFile, MemoryJournal, MemoryKeyValue, NotifyPoint, RecordingNotifier,
     contract::{self, CommandCases, ComposeFixture, DatabaseFixture, OtherSession},
     exits,
 };
@@ -44,6 +44,14 @@ async fn notifier() {
         .fail_next(NotifyPoint::Deliver, || NotifyError::Unavailable { why: "connection refused".into() });
     contract::notifier_away(&notifier).await;
     notifier.faults().assert_spent();
+}
+
+#[tokio::test]
+async fn env_file() {
+    let file = MemoryEnvFile::new("");
+    contract::env_file(&file, |bytes| file.put(bytes)).await;
+    let version = file.read().await.unwrap().version;
+    contract::env_file_missing(&MemoryEnvFile::missing(), &version).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,13 @@
+//! The environment on a real disk and with the real Compose.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what cannot be is a failed test"
+)]
+
+mod disk;
+mod environment;
+mod mounts;
