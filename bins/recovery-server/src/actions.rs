@@ -270,7 +270,7 @@ impl App {
     }
 
     /// Begins something on the runtime of the service: the connection that holds a lock must outlive the request.
-    async fn begun<T: Send + 'static>(
+    pub(crate) async fn begun<T: Send + 'static>(
         &self,
         future: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> Result<T, Failure> {

@@ -13,10 +13,11 @@ use recovery_backup::{BackupError, BackupService, BackupSettings};
 use recovery_core::{
     Actor, OperationId, OperationKind, crash_point,
     port::{
-        AuditLog, Clock, CommandRunner, DatabaseAdmin, DatabaseError, DocumentStore, Journal, KeyValue,
-        Notifier, ProtectedDatabase,
+        AuditLog, Clock, CommandRunner, DatabaseAdmin, DatabaseError, DocumentStore, EnvFile, Journal,
+        KeyValue, Notifier, ProtectedDatabase,
     },
 };
+use recovery_env::Environment;
 use secrecy::SecretString;
 use time::OffsetDateTime;
 use tokio::{runtime::Handle, sync::Semaphore};
@@ -49,6 +50,8 @@ pub struct Ports {
     pub audit: Arc<dyn AuditLog>,
     /// What is known of backups and of replaced databases.
     pub documents: Arc<dyn DocumentStore>,
+    /// The `.env` of the platform.
+    pub env_file: Arc<dyn EnvFile>,
     /// Who is told when what the service does by itself fails; `None` where nobody is.
     pub notifier: Option<Arc<dyn Notifier>>,
     /// The time.
@@ -79,6 +82,7 @@ pub struct AppSettings {
 /// The service.
 pub struct App {
     pub(crate) backups: Arc<BackupService>,
+    pub(crate) environment: Environment,
     pub(crate) operations: Operations,
     pub(crate) auth: Auth,
     pub(crate) database: Arc<dyn ProtectedDatabase>,
@@ -118,7 +122,18 @@ impl App {
     /// the operations: it must outlive them.
     #[must_use]
     pub fn assemble(settings: AppSettings, ports: Ports) -> Arc<Self> {
-        let Ports { admin, database, runner, key_value, journal, audit, documents, notifier, clock } = ports;
+        let Ports {
+            admin,
+            database,
+            runner,
+            key_value,
+            journal,
+            audit,
+            documents,
+            env_file,
+            notifier,
+            clock,
+        } = ports;
         let runtime = Handle::current();
         let started_at = clock.now();
         let events = EventHub::new(started_at);
@@ -144,6 +159,7 @@ impl App {
                 documents,
                 Arc::clone(&clock),
             )),
+            environment: Environment::new(env_file),
             operations: Operations::new(journal, Arc::clone(&clock), events, runtime.clone()),
             auth: Auth::new(
                 settings.access,

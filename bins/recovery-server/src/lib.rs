@@ -12,6 +12,7 @@ pub mod cli;
 #[cfg(feature = "crash-points")]
 pub mod crash;
 mod dependencies;
+mod environment;
 mod housekeeping;
 pub mod http;
 pub mod logging;

@@ -7,6 +7,7 @@ use recovery_core::{
     ErrorCode, OperationId, Problem,
     port::{Notifier, StateError, SystemClock},
 };
+use recovery_env::DiskEnvFile;
 use recovery_process::ProcessRunner;
 use recovery_store::{InvalidRedisUrl, PostgresDatabase, RedisStore, StateDirectory};
 use secrecy::SecretString;
@@ -126,6 +127,7 @@ impl App {
             journal: state.clone(),
             audit: state.clone(),
             documents: state,
+            env_file: Arc::new(DiskEnvFile::new(&settings.platform.env_file).keeping_in(&settings.state_dir)),
             notifier: settings.notify.clone().map(|webhook| Arc::new(webhook) as Arc<dyn Notifier>),
             clock: Arc::new(SystemClock),
         };

@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn masks_are_known_as_masks() {
-        for secret in ["x", "123456789012", "1234567890123", "größer-als-zwölf-🦀", "****", "hf_abcdefghijkl"] {
+        for secret in ["x", "123456789012", "1234567890123", "größer-als-zwölf-🦀", "****", "hf_abcdefghijkl"]
+        {
             let mask = mask(secret);
             assert!(is_mask(&mask), "{mask}");
             assert!(secret == "****" || !mask.contains(secret), "{mask}");

@@ -70,6 +70,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     endpoint!("POST" "backups/{filename}/pin", Admin, "pin", handlers::backups::pin),
     endpoint!("POST" "backups/{filename}/unpin", Admin, "unpin", handlers::backups::unpin),
     endpoint!("POST" "backups/{filename}/restore", Explicit, "restore", handlers::backups::restore),
+    endpoint!("GET" "env", Admin, handlers::environment::show),
+    endpoint!("PATCH" "env", Admin, "change_environment", handlers::environment::change),
     endpoint!("GET" "restores", Admin, handlers::restores::list),
     endpoint!("DELETE" "restores/{id}", Explicit, "drop_replaced", handlers::restores::drop_replaced),
     endpoint!("POST" "restores/{id}/rollback", Explicit, "rollback", handlers::restores::rollback),

@@ -3,6 +3,7 @@
 use actix_web::{HttpResponse, ResponseError, body::BoxBody, http::StatusCode};
 use recovery_backup::BackupError;
 use recovery_core::{ErrorCode, Problem, port::StateError};
+use recovery_env::EnvError;
 
 use crate::{
     auth::Refusal,
@@ -119,6 +120,12 @@ impl From<Refusal> for ApiError {
 impl From<Failure> for ApiError {
     fn from(failure: Failure) -> Self {
         failure.log().into()
+    }
+}
+
+impl From<EnvError> for ApiError {
+    fn from(error: EnvError) -> Self {
+        Failure::of(error).into()
     }
 }
 

@@ -35,6 +35,8 @@ use crate::{auth::Access, view};
         handlers::backups::pin,
         handlers::backups::unpin,
         handlers::backups::restore,
+        handlers::environment::show,
+        handlers::environment::change,
         handlers::restores::list,
         handlers::restores::drop_replaced,
         handlers::restores::rollback,

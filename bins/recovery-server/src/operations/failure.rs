@@ -32,7 +32,13 @@ impl Failure {
     pub fn log(self) -> Problem {
         match self.problem.code {
             ErrorCode::Cancelled => tracing::info!("{}", self.chain),
-            ErrorCode::Busy | ErrorCode::NotFound => {
+            // It is the caller who is to mend these.
+            ErrorCode::Busy
+            | ErrorCode::NotFound
+            | ErrorCode::InvalidRequest
+            | ErrorCode::InvalidBody
+            | ErrorCode::PreconditionFailed
+            | ErrorCode::EnvironmentRefused => {
                 tracing::info!(code = self.problem.code.as_str(), "{}", self.chain);
             }
             code => tracing::error!(code = code.as_str(), "{}", self.chain),

@@ -2,6 +2,7 @@
 //! change the other by accident. The OpenAPI document describes these.
 
 mod backup;
+mod environment;
 mod operation;
 mod problem;
 mod status;
@@ -12,6 +13,7 @@ pub use backup::{
     Backup, Deleted, Directory, DrillRecord, DroppedReplaced, Made, Removed, Replaced, Restored, RolledBack,
     SwitchedDirectory, Verified,
 };
+pub use environment::Variables;
 pub use operation::{AuditRecord, Operation, Progress};
 pub use problem::{FieldProblem, ProblemBody};
 pub use status::{

@@ -91,7 +91,7 @@ fn status_and_title(code: ErrorCode) -> (u16, &'static str) {
         ErrorCode::InvalidBody => (422, "Invalid request body"),
         ErrorCode::BackupDamaged => (422, "Damaged backup"),
         ErrorCode::BackupIncompatible => (422, "Incompatible backup"),
-        ErrorCode::EnvironmentRefused => (422, "Refused by Docker Compose"),
+        ErrorCode::EnvironmentRefused => (422, "Unreadable environment"),
         ErrorCode::TooManyAttempts => (429, "Too many attempts"),
         ErrorCode::ToolFailed => (500, "A program failed"),
         ErrorCode::StorageUnavailable => (503, "Storage not available"),
@@ -179,6 +179,7 @@ mod tests {
         422 invalid_body            Invalid request body
         422 backup_damaged          Damaged backup
         422 backup_incompatible     Incompatible backup
+        422 environment_refused     Unreadable environment
         429 too_many_attempts       Too many attempts
         500 internal                Internal error
         500 tool_failed             A program failed

@@ -11,6 +11,7 @@ mod access;
 mod background;
 mod backups;
 mod drills;
+mod environment;
 mod events;
 mod operations;
 mod problems;

@@ -16,8 +16,8 @@ use recovery_server::{
     http::application,
 };
 use recovery_testkit::{
-    FakeClock, FakeDatabase, FakePostgresTools, FakeRunner, MemoryAuditLog, MemoryDocuments, MemoryJournal,
-    MemoryKeyValue, RecordingNotifier,
+    FakeClock, FakeDatabase, FakePostgresTools, FakeRunner, MemoryAuditLog, MemoryDocuments, MemoryEnvFile,
+    MemoryJournal, MemoryKeyValue, RecordingNotifier,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -32,6 +32,7 @@ pub(crate) struct World {
     pub(crate) tools: FakePostgresTools,
     pub(crate) key_value: MemoryKeyValue,
     pub(crate) audit: MemoryAuditLog,
+    pub(crate) env_file: MemoryEnvFile,
     pub(crate) notifier: RecordingNotifier,
     pub(crate) clock: FakeClock,
     pub(crate) app: Arc<App>,
@@ -53,6 +54,7 @@ impl World {
         tools.install(&runner, "/usr/lib/postgresql/15/bin");
         let (key_value, audit) = (MemoryKeyValue::new(), MemoryAuditLog::new());
         audit.forbid(SECRET);
+        let env_file = MemoryEnvFile::new("LOG_LEVEL=info\n");
         let notifier = RecordingNotifier::new();
         let clock = FakeClock::new(datetime!(2026-01-31 12:00 UTC));
         let ports = Ports {
@@ -63,6 +65,7 @@ impl World {
             journal: Arc::new(MemoryJournal::new()),
             audit: Arc::new(audit.clone()),
             documents: Arc::new(MemoryDocuments::new()),
+            env_file: Arc::new(env_file.clone()),
             notifier: Some(Arc::new(notifier.clone())),
             clock: Arc::new(clock.clone()),
         };
@@ -70,7 +73,7 @@ impl World {
         let mut settings = settings(&directory);
         change(&mut settings);
         let app = App::assemble(settings.clone(), ports.clone());
-        Self { database, tools, key_value, audit, notifier, clock, app, directory, ports, settings }
+        Self { database, tools, key_value, audit, env_file, notifier, clock, app, directory, ports, settings }
     }
 
     /// The same world after a restart of the service.
@@ -156,6 +159,10 @@ impl Call {
 
     pub(crate) fn post(path: &str) -> Self {
         Self::new(Method::POST, path)
+    }
+
+    pub(crate) fn patch(path: &str) -> Self {
+        Self::new(Method::PATCH, path)
     }
 
     pub(crate) fn delete(path: &str) -> Self {

@@ -144,9 +144,8 @@ impl EnvDocument {
 
     /// The bytes with one value replaced or added.
     fn with(&self, key: &EnvKey, value: &str) -> Vec<u8> {
-        let named = |statement: &&Statement| {
-            self.bytes.get(statement.key.clone()) == Some(key.as_str().as_bytes())
-        };
+        let named =
+            |statement: &&Statement| self.bytes.get(statement.key.clone()) == Some(key.as_str().as_bytes());
         let mut of_key = self.statements.iter().rev().filter(named);
         let assigned = self.statements.iter().rev().filter(named).find(|found| found.place.is_some());
         if let Some(place) = assigned.and_then(|found| found.place.as_ref()) {

@@ -44,7 +44,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, ParseError> {
     let mut statements = Vec::new();
     while parser.skip_to_statement() {
         let begun = parser.at;
-        let statement = parser.statement().map_err(|kind| ParseError { kind, line: line_of(bytes, begun) })?;
+        let statement =
+            parser.statement().map_err(|kind| ParseError { kind, line: line_of(bytes, begun) })?;
         statements.push(statement);
     }
     Ok(Parsed { statements, values: parser.values })
@@ -109,11 +110,8 @@ impl Parser<'_> {
         let (value, range) = match self.rest().first() {
             Some(quote @ (b'"' | b'\'')) => {
                 let quoted = quoted(self.rest()).ok_or(ParseErrorKind::Quote)?;
-                let value = if *quote == b'"' {
-                    self.values.expand(&unescape(&quoted.text))?
-                } else {
-                    quoted.text
-                };
+                let value =
+                    if *quote == b'"' { self.values.expand(&unescape(&quoted.text))? } else { quoted.text };
                 self.at = begin + quoted.length;
                 (value, begin..self.at)
             }

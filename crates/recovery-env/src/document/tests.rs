@@ -126,10 +126,7 @@ fn a_change_that_others_could_not_bear_is_refused() {
     let text = "A=1\nB=${A:?must be set}\n";
     let mut document = parse(text);
     let error = document.set(&key("A"), "").unwrap_err();
-    assert_eq!(
-        error,
-        SetError::Unreadable(ParseError { kind: ParseErrorKind::Required, line: 2 })
-    );
+    assert_eq!(error, SetError::Unreadable(ParseError { kind: ParseErrorKind::Required, line: 2 }));
     assert_eq!(document.bytes(), text.as_bytes());
 }
 

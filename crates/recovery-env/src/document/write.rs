@@ -61,6 +61,9 @@ mod tests {
             assert_eq!(encode(value, Room::Alone), alone, "{value:?}");
             assert_eq!(encode(value, Room::Shared), shared, "{value:?}");
         }
-        assert_eq!((encode("", Room::Comment), encode("x", Room::Comment)), ("''".to_owned(), "x".to_owned()));
+        assert_eq!(
+            (encode("", Room::Comment), encode("x", Room::Comment)),
+            ("''".to_owned(), "x".to_owned())
+        );
     }
 }

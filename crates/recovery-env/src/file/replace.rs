@@ -21,7 +21,9 @@ const NEW: &str = ".recovery-new";
 pub(super) fn replace(place: &Place, bytes: &[u8], expected: &EnvVersion) -> Result<(), EnvFileError> {
     let mut source = Source::open_to_write(&place.path).map_err(|error| match error {
         // It was read before, so it is the writing that is not allowed.
-        EnvFileError::Read(source) if source.kind() == io::ErrorKind::PermissionDenied => EnvFileError::ReadOnly,
+        EnvFileError::Read(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+            EnvFileError::ReadOnly
+        }
         error => error,
     })?;
     let old = source.read()?;
@@ -72,7 +74,12 @@ fn keep(place: &Place, path: &Path, old: &[u8], like: &Metadata) -> io::Result<(
     let Err(error) = write_whole(&beside, old, like, Owner::AsFarAsAllowed) else { return Ok(()) };
     let Some(directory) = &place.spare_directory else { return Err(error) };
     let name = beside.file_name().ok_or(error)?;
-    write_whole(&directory.join(name.to_string_lossy().trim_start_matches('.')), old, like, Owner::AsFarAsAllowed)
+    write_whole(
+        &directory.join(name.to_string_lossy().trim_start_matches('.')),
+        old,
+        like,
+        Owner::AsFarAsAllowed,
+    )
 }
 
 /// Writes the new content beside the file, with the mode and the owner of the old one, and syncs it.
@@ -109,11 +116,12 @@ fn write_file(path: &Path, bytes: &[u8], like: &Metadata, owner: Owner) -> io::R
     let written = (|| {
         let made = file.metadata()?;
         let same = (made.uid(), made.gid()) == (like.uid(), like.gid());
-        let owned = same || match fchown(&file, Some(like.uid()), Some(like.gid())) {
-            Ok(()) => true,
-            Err(error) if owner == Owner::Same => return Err(error),
-            Err(_) => false,
-        };
+        let owned = same
+            || match fchown(&file, Some(like.uid()), Some(like.gid())) {
+                Ok(()) => true,
+                Err(error) if owner == Owner::Same => return Err(error),
+                Err(_) => false,
+            };
         // To another owner the bits for group and others would mean other people.
         let mode = if owned { like.mode() & 0o7777 } else { 0o600 };
         file.set_permissions(Permissions::from_mode(mode))?;

@@ -52,7 +52,8 @@ async fn only_what_may_be_seen_and_stands_there_is_shown() {
 #[tokio::test]
 async fn a_change_touches_its_own_bytes_alone() {
     let (file, environment) = over(SAMPLE);
-    let changes = [("LOG_LEVEL", "debug"), ("HF_TOKEN", "hf_0123456789abcdef"), ("VLLM_MODEL", "Qwen/Qwen3 8B")];
+    let changes =
+        [("LOG_LEVEL", "debug"), ("HF_TOKEN", "hf_0123456789abcdef"), ("VLLM_MODEL", "Qwen/Qwen3 8B")];
     let shown = update(&environment, &changes, &Expected::Any).await.unwrap();
     assert_eq!(
         pairs(&shown),
@@ -120,7 +121,8 @@ async fn a_file_that_compose_refuses_is_told_by_its_line() {
         problem.detail,
         "The .env file cannot be understood, by Docker Compose neither: line 2: a quote is not closed."
     );
-    let problem = Problem::from(update(&environment, &[("LOG_LEVEL", "x")], &Expected::Any).await.unwrap_err());
+    let problem =
+        Problem::from(update(&environment, &[("LOG_LEVEL", "x")], &Expected::Any).await.unwrap_err());
     assert_eq!(problem.code, ErrorCode::Conflict);
     assert!(file.replaced().is_empty());
 }
@@ -129,7 +131,8 @@ async fn a_file_that_compose_refuses_is_told_by_its_line() {
 async fn a_change_that_another_line_cannot_bear_is_refused() {
     let text = "LOG_LEVEL=info\nOTHER=${LOG_LEVEL:?s3cret}\n";
     let (file, environment) = over(text);
-    let problem = Problem::from(update(&environment, &[("LOG_LEVEL", "")], &Expected::Any).await.unwrap_err());
+    let problem =
+        Problem::from(update(&environment, &[("LOG_LEVEL", "")], &Expected::Any).await.unwrap_err());
     assert_eq!(problem.code, ErrorCode::EnvironmentRefused);
     assert!(!format!("{problem:?}").contains("s3cret"), "{problem:?}");
     assert_eq!(file.text(), text);

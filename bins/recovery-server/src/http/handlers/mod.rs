@@ -3,6 +3,7 @@
 pub(super) mod audit;
 pub(super) mod backups;
 pub(super) mod download;
+pub(super) mod environment;
 pub(super) mod events;
 pub(super) mod health;
 pub(super) mod metrics;
@@ -15,6 +16,8 @@ use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev::Payload};
 use recovery_core::{Actor, ErrorCode, Problem};
+use secrecy::SecretString;
+use serde::Deserialize;
 
 use super::error::ApiError;
 use crate::auth;
@@ -38,6 +41,15 @@ impl FromRequest for Caller {
         ready(caller.map(Self).ok_or_else(|| {
             Problem::new(ErrorCode::Unauthorized, "This needs the credentials of an admin.").into()
         }))
+    }
+}
+
+/// A text that no log can show.
+struct SecretText(SecretString);
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(text.into()))
     }
 }
 

@@ -1,10 +1,11 @@
 //! The console's session: begins with the admin secret, lives in a cookie.
 
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, http::header::SET_COOKIE, web::Data};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::SecretText;
 use crate::{
     app::App,
     auth::{Caller, Client, Credential, Refusal, Sessions},
@@ -22,15 +23,6 @@ pub(crate) struct SignIn {
     /// The admin secret.
     #[schema(value_type = String, format = Password)]
     secret: SecretText,
-}
-
-/// A text that no log can show.
-struct SecretText(SecretString);
-
-impl<'de> Deserialize<'de> for SecretText {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|text| Self(text.into()))
-    }
 }
 
 /// Begins a session: sets a cookie that counts as credentials for twelve hours.
