@@ -69,7 +69,7 @@ pub fn mask(value: &str) -> String {
     let length = value.chars().count();
     match length {
         0 => String::new(),
-        ..=LONGEST_HIDDEN => HIDDEN.to_owned(),
+        1..=LONGEST_HIDDEN => HIDDEN.to_owned(),
         _ => {
             let first: String = value.chars().take(ENDS).collect();
             let last: String = value.chars().skip(length - ENDS).collect();
