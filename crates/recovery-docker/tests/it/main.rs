@@ -8,4 +8,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod compose;
+mod compose_faults;
+mod compose_fixture;
 mod restart;
