@@ -45,7 +45,7 @@ impl Scene {
     }
 
     /// Restores the backup and returns the id by which that can be rolled back.
-    async fn restore(&self) -> String {
+    pub(crate) async fn restore(&self) -> String {
         let service = self.world.serve().await;
         service.post(&format!("/backups/{}/restore", self.backup)).await.assert_ok()["id"]
             .as_str()

@@ -1,6 +1,6 @@
 //! `kill -9` in restores that take another way: in place, with included directories, and from old archives.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use crate::{
     crash::{Scene, post, words},
@@ -37,14 +37,47 @@ async fn a_restore_in_place_that_is_killed_leaves_the_database_as_it_was() {
     assert!(scene.world.postgres.pg_dump_text("nova") == scene.then);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_restore_with_files_that_is_killed_leaves_files_that_fit_the_rows() {
+/// A scene with a directory of one page, and the path of that.
+async fn scene_with_a_page(text: &str) -> (Scene, PathBuf) {
     let world = World::new();
     let sources = world.directory.path().join("sources");
     fs::create_dir(&sources).unwrap();
     let page = sources.join("page");
-    fs::write(&page, "then").unwrap();
-    let scene = Scene::of(world.with("BACKUP_INCLUDE", format!("sources={}", sources.display()))).await;
+    fs::write(&page, text).unwrap();
+    let include = format!("sources={}", sources.display());
+    (Scene::of(world.with("BACKUP_INCLUDE", include)).await, page)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_with_files_that_is_killed_leaves_files_that_fit_the_rows() {
+    let (scene, page) = scene_with_a_page("then").await;
+    let (mut not_yet, mut done) = (0, 0);
+    for (round, moment) in crash_points::ROLLBACK_WITH_FILES.iter().enumerate() {
+        let now = scene.change(&format!("round {round}"));
+        fs::write(&page, "now").unwrap();
+        let id = scene.restore().await;
+        assert_eq!(fs::read_to_string(&page).unwrap(), "then");
+        scene.cut_off(moment, post(format!("/restores/{id}/rollback"))).await;
+        let service = scene.start_again(moment, &[&scene.backup], round).await;
+        words(&service, "rollback", moment).await;
+        if scene.world.postgres.pg_dump_text("nova") == now {
+            done += 1;
+        } else {
+            not_yet += 1;
+            assert!(scene.world.postgres.pg_dump_text("nova") == scene.then, "{moment}: neither of the two");
+            assert_eq!(fs::read_to_string(&page).unwrap(), "then", "{moment}");
+            service.post(&format!("/restores/{id}/rollback")).await.assert_ok();
+            assert!(scene.world.postgres.pg_dump_text("nova") == now, "{moment}: rolled back at last");
+        }
+        assert_eq!(fs::read_to_string(&page).unwrap(), "now", "{moment}");
+        service.backup().await;
+    }
+    assert!(not_yet > 0 && done > 0, "{not_yet} not yet, {done} done");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_with_files_that_is_killed_leaves_files_that_fit_the_rows() {
+    let (scene, page) = scene_with_a_page("then").await;
     let (mut as_before, mut restored) = (0, 0);
     for (round, moment) in crash_points::RESTORE_WITH_FILES.iter().enumerate() {
         let now = scene.change(&format!("round {round}"));
@@ -85,11 +118,8 @@ async fn a_restore_of_an_old_archive_that_is_killed_is_done_with_its_files_or_is
     let old = "nova-backup-2025-01-31_23-59-59.tar.gz";
     let sample =
         concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/recovery-backup/tests/samples/python-tarfile.tar.gz");
-    let world = World::new();
-    let sources = world.directory.path().join("sources");
-    fs::create_dir(&sources).unwrap();
-    fs::write(sources.join("page"), "now").unwrap();
-    let scene = Scene::of(world.with("BACKUP_INCLUDE", format!("sources={}", sources.display()))).await;
+    let (scene, page) = scene_with_a_page("now").await;
+    let sources = page.parent().unwrap();
     fs::copy(sample, scene.world.backups().join(old)).unwrap();
     scene.world.serve().await.post(&format!("/backups/{old}/verify")).await.assert_ok();
     let (mut as_before, mut restored) = (0, 0);
@@ -105,13 +135,13 @@ async fn a_restore_of_an_old_archive_that_is_killed_is_done_with_its_files_or_is
             restored += 1;
             assert_eq!(scene.world.count("memories"), 3, "{moment}");
             assert_eq!(fs::read_to_string(sources.join("a.txt")).unwrap(), "hello", "{moment}");
-            assert!(!sources.join("page").exists(), "{moment}");
+            assert!(!page.exists(), "{moment}");
             let kept = service.get_json("/restores").await.assert_ok();
             let id = kept[0]["id"].as_str().unwrap();
             service.post(&format!("/restores/{id}/rollback")).await.assert_ok();
             assert!(scene.world.postgres.pg_dump_text("nova") == now, "{moment}: rolled back");
         }
-        assert_eq!(fs::read_to_string(sources.join("page")).unwrap(), "now", "{moment}");
+        assert_eq!(fs::read_to_string(&page).unwrap(), "now", "{moment}");
         assert!(!sources.join("a.txt").exists(), "{moment}");
         service.backup().await;
     }

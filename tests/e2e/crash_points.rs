@@ -65,6 +65,17 @@ pub(crate) const RESTORE_LEGACY: &[&str] = &[
 /// Going to the swap of a rollback.
 pub(crate) const ROLLBACK: &[&str] = &["rollback:rolling back:before", "rollback:rolling back:after"];
 
+/// Rolling back a restore that has changed included directories, around their part in it.
+pub(crate) const ROLLBACK_WITH_FILES: &[&str] = &[
+    "rollback:swapping:after",
+    "swap:emptied",
+    "take-over:swapped",
+    "rollback:switching files:before",
+    "rollback:switching files:after",
+    "rollback:switched files:before",
+    "rollback:switched files:after",
+];
+
 /// The swap; what has no kind before it here is recorded under the kind of the operation.
 pub(crate) const SWAP: &[&str] = &[
     "take-over:remembered",
