@@ -47,9 +47,15 @@ pub struct ParseError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseErrorKind {
-    /// A name holds a character that no name has, or nothing ends it.
+    /// A name holds a character that no name has.
     #[error("the name of a variable holds a character that none may have")]
     Name,
+    /// There is no name before a value, or only a name and then the file is at its end, without a line end.
+    #[error("there is no name, or nothing behind it, not even a line end")]
+    NoName,
+    /// A value holds a NUL.
+    #[error("a value holds a NUL")]
+    Nul,
     /// A quote is not closed.
     #[error("a quote is not closed")]
     Quote,

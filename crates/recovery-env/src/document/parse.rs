@@ -77,11 +77,8 @@ impl Parser<'_> {
     fn statement(&mut self) -> Result<Statement, ParseErrorKind> {
         self.skip_export();
         let begin = self.at;
-        let Some((length, separator)) = name(self.rest())? else {
-            // A name at the very end of the file, with no line end after it.
-            self.at = self.bytes.len();
-            return Ok(Statement { key: trimmed(self.bytes, begin..self.at), place: None });
-        };
+        // A name at the very end, with no line end after it, is to Compose a value without a name.
+        let (length, separator) = name(self.rest())?.ok_or(ParseErrorKind::NoName)?;
         let key = trimmed(self.bytes, begin..begin + length);
         if self.bytes.get(key.clone()).unwrap_or_default().contains(&b' ') {
             return Err(ParseErrorKind::Name);
@@ -90,6 +87,9 @@ impl Parser<'_> {
         self.at = after + leading(self.bytes.get(after..).unwrap_or_default(), is_inner_space);
         if separator == b'\n' {
             return Ok(Statement { key, place: None });
+        }
+        if key.is_empty() {
+            return Err(ParseErrorKind::NoName);
         }
         let place = self.value(&key, after)?;
         Ok(Statement { key, place: Some(place) })
@@ -127,6 +127,9 @@ impl Parser<'_> {
                 (value, if range.is_empty() { after_separator..after_separator } else { range })
             }
         };
+        if value.contains(&0) {
+            return Err(ParseErrorKind::Nul);
+        }
         let key = self.bytes.get(key.clone()).unwrap_or_default();
         self.values.insert(key, value);
         let behind = self.bytes.get(range.end..).unwrap_or_default();

@@ -12,3 +12,4 @@
 mod disk;
 mod environment;
 mod mounts;
+mod oracle;
