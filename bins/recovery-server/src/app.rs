@@ -5,6 +5,7 @@
 //! background once [`App::start`] was called.
 
 use std::{
+    path::PathBuf,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
@@ -13,8 +14,8 @@ use recovery_backup::{BackupError, BackupService, BackupSettings};
 use recovery_core::{
     Actor, OperationId, OperationKind, crash_point,
     port::{
-        AuditLog, Clock, CommandRunner, DatabaseAdmin, DatabaseError, DocumentStore, EnvFile, Journal,
-        KeyValue, Notifier, ProtectedDatabase,
+        AuditLog, Clock, CommandRunner, Compose, DatabaseAdmin, DatabaseError, DocumentStore, EnvFile,
+        Journal, KeyValue, Notifier, ProtectedDatabase,
     },
 };
 use recovery_env::Environment;
@@ -50,6 +51,8 @@ pub struct Ports {
     pub audit: Arc<dyn AuditLog>,
     /// What is known of backups and of replaced databases.
     pub documents: Arc<dyn DocumentStore>,
+    /// The Compose project of the platform.
+    pub compose: Arc<dyn Compose>,
     /// The `.env` of the platform.
     pub env_file: Arc<dyn EnvFile>,
     /// Who is told when what the service does by itself fails; `None` where nobody is.
@@ -75,6 +78,8 @@ pub struct AppSettings {
     pub drill_interval: Option<Duration>,
     /// How long after the newest checkpoint the next one is made; `None` where none is made by itself.
     pub checkpoint_interval: Option<Duration>,
+    /// The directory in which a changed `.env` is written down for Compose to look at; nobody else writes there.
+    pub env_candidates: PathBuf,
     /// What this machine is called in notices.
     pub machine: String,
 }
@@ -130,6 +135,7 @@ impl App {
             journal,
             audit,
             documents,
+            compose,
             env_file,
             notifier,
             clock,
@@ -159,7 +165,7 @@ impl App {
                 documents,
                 Arc::clone(&clock),
             )),
-            environment: Environment::new(env_file),
+            environment: Environment::new(env_file).checked_by(Arc::clone(&compose), settings.env_candidates),
             operations: Operations::new(journal, Arc::clone(&clock), events, runtime.clone()),
             auth: Auth::new(
                 settings.access,

@@ -9,6 +9,7 @@ pub mod alerts;
 pub mod app;
 pub mod auth;
 pub mod cli;
+mod compose_files;
 #[cfg(feature = "crash-points")]
 pub mod crash;
 mod dependencies;

@@ -7,7 +7,8 @@ use recovery_core::{
     ErrorCode, OperationId, Problem,
     port::{Notifier, StateError, SystemClock},
 };
-use recovery_env::DiskEnvFile;
+use recovery_docker::{ComposeCli, ComposeSettings};
+use recovery_env::{DiskEnvFile, Environment};
 use recovery_process::ProcessRunner;
 use recovery_store::{InvalidRedisUrl, PostgresDatabase, RedisStore, StateDirectory};
 use secrecy::SecretString;
@@ -15,6 +16,7 @@ use secrecy::SecretString;
 use crate::{
     app::{App, AppSettings, Ports},
     auth::AccessSettings,
+    compose_files::ComposeFiles,
     settings::{DatabaseSetting, Settings},
 };
 
@@ -119,15 +121,30 @@ impl App {
                 PostgresDatabase::misconfigured(why)
             }
         });
+        let runner = Arc::new(ProcessRunner::new());
+        let platform = &settings.platform;
+        let env_file = Arc::new(DiskEnvFile::new(&platform.env_file).keeping_in(&settings.state_dir));
+        let compose = ComposeSettings {
+            project: platform.project.clone(),
+            directory: platform.project_directory.clone(),
+            files: Arc::new(ComposeFiles {
+                setting: platform.compose_files.clone(),
+                environment: Environment::new(env_file.clone()),
+            }),
+            env_file: platform.env_file.clone(),
+            engine: platform.engine.to_string(),
+            path: ComposeSettings::PATH.to_owned(),
+        };
         let ports = Ports {
             admin: database.clone(),
             database,
-            runner: Arc::new(ProcessRunner::new()),
+            runner: runner.clone(),
             key_value: Arc::new(RedisStore::new(&settings.redis_url)?),
             journal: state.clone(),
             audit: state.clone(),
             documents: state,
-            env_file: Arc::new(DiskEnvFile::new(&settings.platform.env_file).keeping_in(&settings.state_dir)),
+            compose: Arc::new(ComposeCli::new(compose, runner)),
+            env_file,
             notifier: settings.notify.clone().map(|webhook| Arc::new(webhook) as Arc<dyn Notifier>),
             clock: Arc::new(SystemClock),
         };
@@ -155,6 +172,7 @@ impl App {
             metrics_open: settings.metrics_open,
             drill_interval: settings.drill_interval,
             checkpoint_interval: settings.checkpoint_interval,
+            env_candidates: settings.state_dir.clone(),
             machine: own_name().unwrap_or_else(|| "this machine".to_owned()),
         };
         Ok(Self::assemble(settings, ports))

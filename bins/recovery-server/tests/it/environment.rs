@@ -1,7 +1,7 @@
 //! The environment over HTTP.
 
-use recovery_core::port::EnvFileError;
-use recovery_testkit::EnvFilePoint;
+use recovery_core::port::{ComposeError, EnvFileError};
+use recovery_testkit::{ComposePoint, EnvFilePoint};
 use serde_json::json;
 
 use crate::world::{Answer, Call, World};
@@ -157,4 +157,20 @@ async fn who_changed_it_is_written_down_and_no_value_is() {
         .map(|entry| (entry["action"].as_str().unwrap(), entry["outcome"].as_str().unwrap()))
         .collect();
     assert_eq!(outcomes, [("change_environment", "refused"), ("change_environment", "succeeded")]);
+}
+
+#[actix_web::test]
+async fn a_change_after_which_compose_cannot_read_the_project_is_refused() {
+    let world = world();
+    let refused = || ComposeError::VariableMissing { variable: "LOG_LEVEL".to_owned() };
+    world.compose.faults().fail_next(ComposePoint::CheckEnv, refused);
+    let answer = patch(&world, json!({ "LOG_LEVEL": "" })).await;
+    assert_eq!((answer.status, answer.code()), (422, "environment_refused"), "{}", answer.text);
+    assert!(answer.json["detail"].as_str().unwrap().contains("LOG_LEVEL"), "{}", answer.text);
+    assert!(world.env_file.replaced().is_empty());
+    assert_eq!(patch(&world, json!({ "LOG_LEVEL": "debug" })).await.status, 200);
+    let left = std::fs::read_dir(world.directory.path()).unwrap().flatten();
+    let left: Vec<_> =
+        left.filter(|entry| entry.file_name().to_string_lossy().contains("candidate")).collect();
+    assert!(left.is_empty(), "{left:?}");
 }

@@ -16,8 +16,8 @@ use recovery_server::{
     http::application,
 };
 use recovery_testkit::{
-    FakeClock, FakeDatabase, FakePostgresTools, FakeRunner, MemoryAuditLog, MemoryDocuments, MemoryEnvFile,
-    MemoryJournal, MemoryKeyValue, RecordingNotifier,
+    FakeClock, FakeCompose, FakeDatabase, FakePostgresTools, FakeRunner, MemoryAuditLog, MemoryDocuments,
+    MemoryEnvFile, MemoryJournal, MemoryKeyValue, RecordingNotifier,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -32,6 +32,7 @@ pub(crate) struct World {
     pub(crate) tools: FakePostgresTools,
     pub(crate) key_value: MemoryKeyValue,
     pub(crate) audit: MemoryAuditLog,
+    pub(crate) compose: FakeCompose,
     pub(crate) env_file: MemoryEnvFile,
     pub(crate) notifier: RecordingNotifier,
     pub(crate) clock: FakeClock,
@@ -54,6 +55,7 @@ impl World {
         tools.install(&runner, "/usr/lib/postgresql/15/bin");
         let (key_value, audit) = (MemoryKeyValue::new(), MemoryAuditLog::new());
         audit.forbid(SECRET);
+        let compose = FakeCompose::new("nova");
         let env_file = MemoryEnvFile::new("LOG_LEVEL=info\n");
         let notifier = RecordingNotifier::new();
         let clock = FakeClock::new(datetime!(2026-01-31 12:00 UTC));
@@ -65,6 +67,7 @@ impl World {
             journal: Arc::new(MemoryJournal::new()),
             audit: Arc::new(audit.clone()),
             documents: Arc::new(MemoryDocuments::new()),
+            compose: Arc::new(compose.clone()),
             env_file: Arc::new(env_file.clone()),
             notifier: Some(Arc::new(notifier.clone())),
             clock: Arc::new(clock.clone()),
@@ -73,7 +76,20 @@ impl World {
         let mut settings = settings(&directory);
         change(&mut settings);
         let app = App::assemble(settings.clone(), ports.clone());
-        Self { database, tools, key_value, audit, env_file, notifier, clock, app, directory, ports, settings }
+        Self {
+            database,
+            tools,
+            key_value,
+            audit,
+            compose,
+            env_file,
+            notifier,
+            clock,
+            app,
+            directory,
+            ports,
+            settings,
+        }
     }
 
     /// The same world after a restart of the service.
@@ -136,6 +152,7 @@ fn settings(directory: &TempDir) -> AppSettings {
         metrics_open: false,
         drill_interval: None,
         checkpoint_interval: None,
+        env_candidates: directory.path().to_owned(),
         machine: "box".to_owned(),
     }
 }
