@@ -9,6 +9,7 @@
     reason = "what cannot be is a failed test"
 )]
 
+mod checked;
 mod disk;
 mod environment;
 mod mounts;
