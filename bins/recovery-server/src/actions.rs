@@ -315,7 +315,7 @@ where
     operations.start(new, move |context| work(Work { backups, lock, context })).await
 }
 
-fn to_value(view: impl serde::Serialize) -> Result<Value, Failure> {
+pub(crate) fn to_value(view: impl serde::Serialize) -> Result<Value, Failure> {
     serde_json::to_value(view).map_err(|error| {
         tracing::error!("a result cannot be written as JSON: {error}");
         Problem::new(ErrorCode::Internal, "The result cannot be written down.").into()

@@ -14,10 +14,11 @@ use recovery_backup::{BackupError, BackupService, BackupSettings};
 use recovery_core::{
     Actor, OperationId, OperationKind, crash_point,
     port::{
-        AuditLog, Clock, CommandRunner, Compose, DatabaseAdmin, DatabaseError, DocumentStore, EnvFile,
-        Journal, KeyValue, Notifier, ProtectedDatabase,
+        AuditLog, Clock, CommandRunner, Compose, ContainerEngine, DatabaseAdmin, DatabaseError,
+        DocumentStore, EnvFile, Journal, KeyValue, Notifier, ProtectedDatabase,
     },
 };
+use recovery_docker::Patience;
 use recovery_env::Environment;
 use secrecy::SecretString;
 use time::OffsetDateTime;
@@ -32,6 +33,7 @@ use crate::{
     http::Strangers,
     operations::{EventHub, Operations, chain},
     schedule::{self, Checkpoints, Drills, Job, Schedule},
+    services::Services,
 };
 
 /// Everything outside that the service reaches.
@@ -53,6 +55,8 @@ pub struct Ports {
     pub documents: Arc<dyn DocumentStore>,
     /// The Compose project of the platform.
     pub compose: Arc<dyn Compose>,
+    /// The engine that has the platform's containers.
+    pub engine: Arc<dyn ContainerEngine>,
     /// The `.env` of the platform.
     pub env_file: Arc<dyn EnvFile>,
     /// Who is told when what the service does by itself fails; `None` where nobody is.
@@ -80,6 +84,8 @@ pub struct AppSettings {
     pub checkpoint_interval: Option<Duration>,
     /// The directory in which a changed `.env` is written down for Compose to look at; nobody else writes there.
     pub env_candidates: PathBuf,
+    /// How patiently restarted services are waited for.
+    pub restart_patience: Patience,
     /// What this machine is called in notices.
     pub machine: String,
 }
@@ -88,6 +94,7 @@ pub struct AppSettings {
 pub struct App {
     pub(crate) backups: Arc<BackupService>,
     pub(crate) environment: Environment,
+    pub(crate) services: Services,
     pub(crate) operations: Operations,
     pub(crate) auth: Auth,
     pub(crate) database: Arc<dyn ProtectedDatabase>,
@@ -136,6 +143,7 @@ impl App {
             audit,
             documents,
             compose,
+            engine,
             env_file,
             notifier,
             clock,
@@ -166,6 +174,7 @@ impl App {
                 Arc::clone(&clock),
             )),
             environment: Environment::new(env_file).checked_by(Arc::clone(&compose), settings.env_candidates),
+            services: Services::new(engine, settings.restart_patience),
             operations: Operations::new(journal, Arc::clone(&clock), events, runtime.clone()),
             auth: Auth::new(
                 settings.access,
@@ -221,6 +230,10 @@ impl App {
                 app.auth.refresh().await;
             }
         });
+        let app = Arc::clone(self);
+        self.in_background(async move { app.services.engine().watch().await });
+        let app = Arc::clone(self);
+        self.in_background(async move { app.follow_services().await });
         let app = Arc::clone(self);
         self.in_background(async move {
             app.clear_up_once_possible().await;

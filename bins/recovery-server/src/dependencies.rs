@@ -43,6 +43,8 @@ pub(crate) struct Known {
     pub(crate) database: Dependency,
     /// Redis.
     pub(crate) redis: Dependency,
+    /// The container engine, as its watcher sees it.
+    pub(crate) docker: Dependency,
 }
 
 impl Dependencies {
@@ -83,6 +85,12 @@ impl Dependencies {
     pub(crate) fn note_database(&self, answer: Result<(), Problem>) {
         let now = self.clock.now();
         note("database", &mut self.lock().database, answer, now);
+    }
+
+    /// Remembers what the watcher of the container engine learnt.
+    pub(crate) fn note_docker(&self, answer: Result<(), Problem>) {
+        let now = self.clock.now();
+        note("docker", &mut self.lock().docker, answer, now);
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

@@ -20,6 +20,7 @@ pub mod logging;
 pub mod operations;
 mod overview;
 mod schedule;
+mod services;
 pub mod settings;
 pub mod view;
 mod wiring;

@@ -31,7 +31,7 @@ impl App {
         let checkpoints = self.checkpoint_status(backups.as_deref().unwrap_or_default()).await;
         let known = self.dependencies.known();
         Status {
-            services: view::Services::default(),
+            services: self.services.counted(),
             database,
             backups: backup_status(backups),
             checkpoints,
@@ -39,6 +39,7 @@ impl App {
             dependencies: vec![
                 DependencyStatus::new("postgres", known.database),
                 DependencyStatus::new("redis", known.redis),
+                DependencyStatus::new("docker", known.docker),
             ],
             operation: self.operations.running().first().map(view::RunningOperation::from),
             version: env!("CARGO_PKG_VERSION"),

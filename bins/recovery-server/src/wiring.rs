@@ -7,7 +7,7 @@ use recovery_core::{
     ErrorCode, OperationId, Problem,
     port::{Notifier, StateError, SystemClock},
 };
-use recovery_docker::{ComposeCli, ComposeSettings};
+use recovery_docker::{ComposeCli, ComposeSettings, DockerEngine, InvalidAddress, Patience};
 use recovery_env::{DiskEnvFile, Environment};
 use recovery_process::ProcessRunner;
 use recovery_store::{InvalidRedisUrl, PostgresDatabase, RedisStore, StateDirectory};
@@ -29,6 +29,9 @@ pub enum StartError {
     /// `REDIS_URL` is not one.
     #[error(transparent)]
     Redis(#[from] InvalidRedisUrl),
+    /// `DOCKER_HOST` or `DOCKER_SDK_HOST` is not one.
+    #[error(transparent)]
+    Engine(#[from] InvalidAddress),
     /// The address to listen on cannot be had.
     #[error("cannot listen on {address}")]
     Listen {
@@ -51,6 +54,8 @@ impl From<StartError> for Problem {
                 Self::new(ErrorCode::InvalidRequest, format!("REDIS_URL cannot be used: {error}."))
                     .hint("It looks like redis://redis:6379/7.")
             }
+            StartError::Engine(error) => Self::from_words(ErrorCode::InvalidRequest, error)
+                .hint("Correct DOCKER_HOST, or DOCKER_SDK_HOST."),
             StartError::Listen { address, source } => {
                 let (detail, hint) = match source.kind() {
                     std::io::ErrorKind::AddrInUse => (
@@ -144,6 +149,10 @@ impl App {
             audit: state.clone(),
             documents: state,
             compose: Arc::new(ComposeCli::new(compose, runner)),
+            engine: Arc::new(DockerEngine::new(
+                &settings.platform.engine_api.to_string(),
+                settings.platform.project.clone(),
+            )?),
             env_file,
             notifier: settings.notify.clone().map(|webhook| Arc::new(webhook) as Arc<dyn Notifier>),
             clock: Arc::new(SystemClock),
@@ -173,6 +182,7 @@ impl App {
             drill_interval: settings.drill_interval,
             checkpoint_interval: settings.checkpoint_interval,
             env_candidates: settings.state_dir.clone(),
+            restart_patience: Patience::default(),
             machine: own_name().unwrap_or_else(|| "this machine".to_owned()),
         };
         Ok(Self::assemble(settings, ports))

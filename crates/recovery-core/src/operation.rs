@@ -79,6 +79,10 @@ pub enum OperationKind {
     DeleteBackup,
     /// Clears up what operations that were cut off have left.
     CleanUp,
+    /// Restarts a service of the platform.
+    RestartService,
+    /// Restarts the services of the platform.
+    RestartServices,
 }
 
 impl OperationKind {
@@ -95,6 +99,8 @@ impl OperationKind {
             Self::Upload => "upload",
             Self::DeleteBackup => "delete_backup",
             Self::CleanUp => "clean_up",
+            Self::RestartService => "restart_service",
+            Self::RestartServices => "restart_services",
         }
     }
 }
@@ -112,6 +118,8 @@ impl fmt::Display for OperationKind {
             Self::Upload => "upload",
             Self::DeleteBackup => "deletion of a backup",
             Self::CleanUp => "clean-up after an interruption",
+            Self::RestartService => "restart of a service",
+            Self::RestartServices => "restart of all services",
         })
     }
 }

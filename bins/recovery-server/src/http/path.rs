@@ -3,12 +3,15 @@
 use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
-use recovery_core::{BackupName, ErrorCode, OperationId, Problem};
+use recovery_core::{BackupName, ErrorCode, OperationId, Problem, ServiceName};
 
 use super::error::ApiError;
 
 /// The name of a backup.
 pub(super) struct Backup(pub(super) BackupName);
+
+/// The name of a service.
+pub(super) struct Service(pub(super) ServiceName);
 
 /// The id of an operation, or of the restore that it was.
 pub(super) struct Id(pub(super) OperationId);
@@ -22,6 +25,21 @@ impl FromRequest for Backup {
             text.parse().map(Self).map_err(|_| {
                 Problem::new(ErrorCode::InvalidName, "This is not the name of a backup.")
                     .hint("Such names look like nova-backup-2026-01-31_23-59-59.tar; list the backups to see them.")
+                    .into()
+            })
+        }))
+    }
+}
+
+impl FromRequest for Service {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(segment(request, payload).and_then(|text| {
+            text.parse().map(Self).map_err(|_| {
+                Problem::new(ErrorCode::NotFound, "There is no service of this name.")
+                    .hint("List the services to see which there are; names are compared exactly.")
                     .into()
             })
         }))

@@ -13,12 +13,16 @@ use recovery_core::Operation;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
+use crate::view;
+
 /// Something that watchers are told.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Happening {
     /// An operation began, went on or ended; as it is now.
     Operation(Arc<Operation>),
+    /// A service of the platform changed; as it is now.
+    Service(Arc<view::Service>),
 }
 
 /// A numbered happening.

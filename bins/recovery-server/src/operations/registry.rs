@@ -351,9 +351,15 @@ impl Inner {
             .append(JournalEntry { at: operation.started_at, operation: operation.id, event })
             .await;
         crash_point(format_args!("{kind}:started:after"));
-        // Verifying and deleting leave nothing to clear up, and a full or read-only disk must not keep anybody from
-        // checking backups or making room.
-        let needs_no_journal = matches!(operation.kind, OperationKind::Verify | OperationKind::DeleteBackup);
+        // These leave nothing to clear up, and a full or read-only disk must not keep anybody from checking backups,
+        // making room or restarting what hangs.
+        let needs_no_journal = matches!(
+            operation.kind,
+            OperationKind::Verify
+                | OperationKind::DeleteBackup
+                | OperationKind::RestartService
+                | OperationKind::RestartServices
+        );
         if let Err(error) = written {
             if !needs_no_journal {
                 self.table().entries.remove(&operation.id);

@@ -5,6 +5,7 @@ mod backup;
 mod environment;
 mod operation;
 mod problem;
+mod service;
 mod status;
 
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
@@ -16,9 +17,12 @@ pub use backup::{
 pub use environment::Variables;
 pub use operation::{AuditRecord, Operation, Progress};
 pub use problem::{FieldProblem, ProblemBody};
+pub use service::{
+    LogLine, Replicas, RestartResult, Service, ServiceLists, ServiceLogs, ServiceRestarted, Services,
+};
 pub use status::{
     BackupStatus, CheckpointStatus, DatabaseStatus, DependencyStatus, DrillStatus, LastError, Live, Ready,
-    RunningOperation, Service, Services, SessionBegun, Status,
+    RunningOperation, SessionBegun, Status,
 };
 
 /// A time as every answer gives it: RFC 3339, UTC, whole seconds where there is no fraction.

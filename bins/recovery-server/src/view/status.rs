@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Backup, DrillRecord, Progress, timestamp};
+use super::{Backup, DrillRecord, Progress, Services, timestamp};
 use crate::{dependencies::Dependency, schedule::Standing};
 
 /// The service is alive.
@@ -88,37 +88,6 @@ impl From<&recovery_core::Operation> for RunningOperation {
             progress: Progress::from(&operation.progress),
         }
     }
-}
-
-/// The services of the platform.
-#[derive(Clone, Debug, Default, Serialize, ToSchema)]
-pub struct Services {
-    /// How many are up.
-    up: u64,
-    /// How many are not.
-    down: u64,
-    /// How many there are.
-    total: u64,
-    /// Each of them.
-    details: Vec<Service>,
-}
-
-/// One service of the platform.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = ServiceStatus)]
-pub struct Service {
-    /// Its name in the Compose file.
-    service: String,
-    /// The name of its container.
-    container_name: Option<String>,
-    /// What its container does.
-    status: String,
-    /// What its health check says.
-    health: String,
-    /// The ports that it publishes.
-    ports: Vec<u16>,
-    /// Whether the platform does without it.
-    optional: bool,
 }
 
 /// The protected database.
@@ -231,7 +200,7 @@ impl LastError {
 /// Something that the service depends on.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct DependencyStatus {
-    /// `postgres` or `redis`.
+    /// `postgres`, `redis` or `docker`.
     name: &'static str,
     /// `up`, `down`, or `unknown` in the first moments.
     state: &'static str,

@@ -16,5 +16,6 @@ mod events;
 mod operations;
 mod problems;
 mod schedule;
+mod services;
 mod transfers;
 mod world;

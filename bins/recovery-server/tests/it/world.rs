@@ -10,14 +10,15 @@ use actix_web::{
 };
 use recovery_backup::BackupSettings;
 use recovery_core::{OperationState, database::PostgresVersion};
+use recovery_docker::Patience;
 use recovery_server::{
     app::{App, AppSettings, Ports},
     auth::AccessSettings,
     http::application,
 };
 use recovery_testkit::{
-    FakeClock, FakeCompose, FakeDatabase, FakePostgresTools, FakeRunner, MemoryAuditLog, MemoryDocuments,
-    MemoryEnvFile, MemoryJournal, MemoryKeyValue, RecordingNotifier,
+    FakeClock, FakeCompose, FakeDatabase, FakeEngine, FakePostgresTools, FakeRunner, MemoryAuditLog,
+    MemoryDocuments, MemoryEnvFile, MemoryJournal, MemoryKeyValue, RecordingNotifier,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -33,6 +34,7 @@ pub(crate) struct World {
     pub(crate) key_value: MemoryKeyValue,
     pub(crate) audit: MemoryAuditLog,
     pub(crate) compose: FakeCompose,
+    pub(crate) engine: FakeEngine,
     pub(crate) env_file: MemoryEnvFile,
     pub(crate) notifier: RecordingNotifier,
     pub(crate) clock: FakeClock,
@@ -56,6 +58,7 @@ impl World {
         let (key_value, audit) = (MemoryKeyValue::new(), MemoryAuditLog::new());
         audit.forbid(SECRET);
         let compose = FakeCompose::new("nova");
+        let engine = FakeEngine::new();
         let env_file = MemoryEnvFile::new("LOG_LEVEL=info\n");
         let notifier = RecordingNotifier::new();
         let clock = FakeClock::new(datetime!(2026-01-31 12:00 UTC));
@@ -68,6 +71,7 @@ impl World {
             audit: Arc::new(audit.clone()),
             documents: Arc::new(MemoryDocuments::new()),
             compose: Arc::new(compose.clone()),
+            engine: Arc::new(engine.clone()),
             env_file: Arc::new(env_file.clone()),
             notifier: Some(Arc::new(notifier.clone())),
             clock: Arc::new(clock.clone()),
@@ -82,6 +86,7 @@ impl World {
             key_value,
             audit,
             compose,
+            engine,
             env_file,
             notifier,
             clock,
@@ -153,6 +158,11 @@ fn settings(directory: &TempDir) -> AppSettings {
         drill_interval: None,
         checkpoint_interval: None,
         env_candidates: directory.path().to_owned(),
+        restart_patience: Patience {
+            stable: Duration::from_millis(30),
+            poll: Duration::from_millis(1),
+            margin: Duration::from_millis(50),
+        },
         machine: "box".to_owned(),
     }
 }

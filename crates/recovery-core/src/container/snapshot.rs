@@ -5,8 +5,8 @@ use crate::{Problem, ServiceName};
 
 /// All containers of the project as they were when they were last looked at.
 ///
-/// While the engine does not answer, names and labels are still there and every state and health is unknown: what was
-/// true a minute ago is never told as if it were true now.
+/// While the engine does not answer, the names and labels of what ran or ought to are still there and every state and
+/// health is unknown: what was true a minute ago is never told as if it were true now.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     revision: u64,
@@ -53,7 +53,8 @@ impl Snapshot {
     /// The next snapshot: the engine does not answer.
     #[must_use]
     pub fn away(&self, problem: Problem) -> Self {
-        let containers = self.containers.iter().map(|container| Container {
+        let at_work = self.containers.iter().filter(|container| container.should_run());
+        let containers = at_work.map(|container| Container {
             state: ContainerState::Unknown,
             health: Health::Unknown,
             exit_code: None,
@@ -187,7 +188,9 @@ pub(super) mod tests {
     fn what_is_not_known_now_is_never_told_as_good() {
         let unasked = Snapshot::unasked();
         assert_eq!(unasked.service(&name("redis")).status(), "unknown");
-        let up = unasked.seen(version(), vec![container("redis", 1, "running/healthy")]);
+        let mut job = container("migrate", 1, "exited/none");
+        job.restart_policy = RestartPolicy::No;
+        let up = unasked.seen(version(), vec![container("redis", 1, "running/healthy"), job]);
         assert!(up.service(&name("redis")).is_up());
         assert_eq!(up.service(&name("web")).status(), "not_found");
         let away = up.away(Problem::new(ErrorCode::DependencyUnavailable, "The engine is away."));
@@ -195,6 +198,7 @@ pub(super) mod tests {
         assert_eq!((redis.status(), redis.health.as_str(), redis.is_up()), ("unknown", "unknown", false));
         assert_eq!(redis.container_name.as_deref(), Some("nova-redis-1"), "which one it was is still known");
         assert_eq!(away.service(&name("web")).status(), "unknown");
+        assert_eq!(away.services().len(), 1, "a job that was done is not missed");
         assert!(unasked.revision() < up.revision() && up.revision() < away.revision());
     }
 

@@ -145,6 +145,12 @@ impl EngineContainer {
         self
     }
 
+    /// What the engine will say of it.
+    #[must_use]
+    pub fn into_container(self) -> Container {
+        self.container
+    }
+
     /// Somebody looks at it: time passes for its program.
     pub(super) fn look(&mut self) -> Container {
         self.looks += 1;

@@ -104,6 +104,18 @@ impl FakeEngine {
         id
     }
 
+    /// The id of the first container of a service.
+    ///
+    /// # Panics
+    /// Panics where there is none.
+    #[must_use]
+    pub fn look_for(&self, service: &str) -> ContainerId {
+        let world = self.world();
+        let mut containers = world.containers.iter();
+        let found = containers.find(|container| container.container.service().as_str() == service);
+        found.expect("a container of this service").id()
+    }
+
     /// Changes a container as somebody else would.
     ///
     /// # Panics

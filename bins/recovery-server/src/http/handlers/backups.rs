@@ -6,10 +6,10 @@ use actix_web::{
 };
 use recovery_core::{BackupKind, VerifyLevel};
 use serde::Deserialize;
-use serde_json::{Map, json};
+use serde_json::json;
 use utoipa::ToSchema;
 
-use super::Caller;
+use super::{Caller, fields};
 use crate::{
     app::App,
     http::{
@@ -153,8 +153,4 @@ pub(crate) async fn restore(
     let known = fields([("filename", json!(name.0)), ("restored", json!(false))]);
     let started = app.start_restore(caller.actor(), name.0).await?;
     answer(&app, &request, started, known).await
-}
-
-fn fields<const N: usize>(fields: [(&str, serde_json::Value); N]) -> Map<String, serde_json::Value> {
-    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -22,7 +22,8 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// After so long without an event comes a comment, so that no proxy takes the silence for a dead connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// Events as they happen (`text/event-stream`): `operation` holds an operation as it is now; `reset` says that events
+/// Events as they happen (`text/event-stream`): `operation` holds an operation and `service` a service, as
+/// it is now; `reset` says that events
 /// were missed, so that what was known must be asked for again. Each event has an id; a client that sends the last one
 /// as `Last-Event-ID` goes on where it stopped.
 #[utoipa::path(get, path = "/api/v1/recovery/events", tag = "operations",
@@ -64,9 +65,14 @@ fn lines(
 fn line(delivery: &Delivery) -> String {
     match delivery {
         Delivery::Reset(id) => format!("id: {id}\nevent: reset\ndata: {{}}\n\n"),
-        Delivery::Event(Event { id, happening: Happening::Operation(operation) }) => {
-            let data = serde_json::to_string(&Operation::from(operation.as_ref())).unwrap_or_default();
-            format!("id: {id}\nevent: operation\ndata: {data}\n\n")
+        Delivery::Event(Event { id, happening }) => {
+            let (kind, data) = match happening {
+                Happening::Operation(operation) => {
+                    ("operation", serde_json::to_string(&Operation::from(operation.as_ref())))
+                }
+                Happening::Service(service) => ("service", serde_json::to_string(service.as_ref())),
+            };
+            format!("id: {id}\nevent: {kind}\ndata: {}\n\n", data.unwrap_or_default())
         }
     }
 }

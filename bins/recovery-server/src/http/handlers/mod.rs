@@ -9,6 +9,7 @@ pub(super) mod health;
 pub(super) mod metrics;
 pub(super) mod operations;
 pub(super) mod restores;
+pub(super) mod services;
 pub(super) mod session;
 pub(super) mod upload;
 
@@ -18,6 +19,7 @@ use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev::Payload};
 use recovery_core::{Actor, ErrorCode, Problem};
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::error::ApiError;
 use crate::auth;
@@ -53,17 +55,23 @@ impl<'de> Deserialize<'de> for SecretText {
     }
 }
 
+/// What is known of a result before it is there.
+fn fields<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
 /// The number in a query such as `limit=20`, within bounds.
-fn limit(request: &HttpRequest, default: usize, most: usize) -> Result<usize, ApiError> {
-    let Some(text) = request.query_string().split('&').find_map(|pair| pair.strip_prefix("limit=")) else {
+fn number(request: &HttpRequest, name: &str, default: usize, most: usize) -> Result<usize, ApiError> {
+    let mut pairs = request.query_string().split('&').filter_map(|pair| pair.split_once('='));
+    let Some((_, text)) = pairs.find(|(key, _)| *key == name) else {
         return Ok(default);
     };
     match text.parse() {
-        Ok(limit) if (1..=most).contains(&limit) => Ok(limit),
+        Ok(number) if (1..=most).contains(&number) => Ok(number),
         _ => {
             let message = format!("must be a number from 1 to {most}");
-            Err(Problem::new(ErrorCode::InvalidRequest, format!("The limit {message}."))
-                .field("limit", message)
+            Err(Problem::new(ErrorCode::InvalidRequest, format!("The {name} {message}."))
+                .field(name, message)
                 .into())
         }
     }
