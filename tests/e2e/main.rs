@@ -22,5 +22,6 @@ mod kept;
 mod lifecycle;
 mod outages;
 mod service;
+mod stack;
 mod transfers;
 mod walkthrough;

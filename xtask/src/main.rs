@@ -1,4 +1,4 @@
-//! The commands of a developer's day: `cargo xtask up`, `test`, `servers`, `bench`, `soak`, `tidy`, `openapi`.
+//! The commands of a developer's day: `cargo xtask up`, `test`, `servers`, `images`, `bench`, `soak`, `tidy`, `openapi`.
 //!
 //! Nothing here is part of the product, and nothing of the product is linked in: the service is run as the program
 //! that a user would run.
@@ -40,8 +40,10 @@ enum Command {
     Up(up::Options),
     /// Everything that must hold: format, lints, rules, documents, tests against real servers, examples
     Test,
-    /// Where the PostgreSQL servers of the tests are, as lines for `eval`; fetches what is missing
+    /// Where the PostgreSQL servers and the container engine of the tests are, as lines for `eval`; fetches what is missing
     Servers,
+    /// The images that docker/compose.yml and docker/compose.sample.yml name: built, pulled, or made of packages
+    Images(docker::images::Options),
     /// Speed and memory against pg_dump, pg_restore and the classic way, with limits
     Bench(bench::Options),
     /// Kills the service at random moments for five minutes, and looks at what the next start makes of it
@@ -67,6 +69,7 @@ fn run() -> anyhow::Result<()> {
         Command::Up(options) => up::run(&options),
         Command::Test => test::run(),
         Command::Servers => servers::show(),
+        Command::Images(options) => docker::images::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Tidy => tidy::run(),

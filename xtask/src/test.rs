@@ -8,10 +8,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
-use crate::{docker::Engine, openapi, packages, servers, shell, tidy, workspace};
+use crate::{
+    docker::{Engine, images},
+    openapi, packages, servers, shell, tidy, workspace,
+};
 use summary::Counts;
+
+/// The name of the service's image for tests: the one that a developer has keeps its own.
+const TEST_IMAGE: &str = "nova-recovery:test";
 
 /// Runs every step. The last line says how many checks passed and failed: tests, documentation tests, examples, and
 /// the step that failed where it is not one of these.
@@ -75,6 +81,13 @@ fn steps(counts: &mut Counts) -> Result<()> {
         bail!("nova-recovery was not built")
     };
     step("generated documents", || openapi::check(&binary))?;
+    step("images", || {
+        let engine = engine.as_ref().context("there is no container engine")?;
+        images::service(engine, &binary, TEST_IMAGE, "")?;
+        images::rest(engine)?;
+        variables.push(("NOVA_RECOVERY_IMAGE".to_owned(), PathBuf::from(TEST_IMAGE)));
+        Ok(())
+    })?;
     step("tests", || tests(&binary, &crash_points, &variables, counts))?;
     step("documentation tests", || {
         let mut doc = shell::cargo(["test", "--workspace", "--doc", "--quiet"]);

@@ -8,7 +8,7 @@ use super::Engine;
 use crate::{apt, shell};
 
 /// As `docker/Dockerfile` names it.
-const BASE_IMAGE: &str = "debian:trixie-slim";
+pub(super) const BASE_IMAGE: &str = "debian:trixie-slim";
 const RELEASE: &str = "trixie";
 /// What the slim variant of Debian's image leaves out, too.
 const LEFT_OUT: [&str; 5] =

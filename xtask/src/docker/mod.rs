@@ -6,6 +6,7 @@
 mod base;
 mod compose;
 mod daemon;
+pub(crate) mod images;
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -81,7 +82,7 @@ impl Engine {
             }
         };
         let docker = program()?;
-        let compose = compose::program(&docker, &places.directory)?;
+        let compose = compose::program()?;
         let base = places.directory.join("trixie-slim.tar");
         let engine = Self { host, docker, compose, base, own };
         base::ensure(&engine)?;
@@ -110,7 +111,13 @@ impl Engine {
 
     /// Leaves an engine of our own running when this command ends.
     pub(crate) fn keep(mut self) {
-        self.own = None;
+        if let Some(own) = self.own.take() {
+            let pid = own.places.run.join("docker.pid");
+            eprintln!(
+                "the container engine goes on running, until the next `cargo xtask test` or `up` ends or by: kill $(cat {})",
+                pid.display()
+            );
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! `cargo xtask up`: from a fresh machine to a running service with a database that can be damaged without regret.
 //!
-//! Everything lies under `.run`: the PostgreSQL cluster, Redis, the backups, the admin secret, and `env`, a file for
-//! the shell with the settings of all this. It stays when `up` ends; `--fresh` starts over.
+//! Everything lies under `.run`: the PostgreSQL cluster, Redis, the backups, the admin secret, the sample stack's
+//! project, and `env`, a file for the shell with the settings of all this. It stays when `up` ends; `--fresh` starts over.
 
 mod runfiles;
+mod stack;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
@@ -19,6 +20,7 @@ use crate::{
     workspace,
 };
 use runfiles::{RunFiles, Running};
+use stack::Stack;
 
 const POSTGRES_PORT: u16 = 54_329;
 const REDIS_PORT: u16 = 63_799;
@@ -38,6 +40,9 @@ pub(crate) struct Options {
     /// Build with optimisations: slower to build, faster to hash
     #[arg(long)]
     release: bool,
+    /// Without the sample stack: no container engine is looked for or started
+    #[arg(long)]
+    no_stack: bool,
 }
 
 /// Runs until Ctrl-C.
@@ -64,13 +69,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut redis = Redis::start(&files.path("redis"), REDIS_PORT)?;
     println!("Redis on 127.0.0.1:{}", redis.port);
     load_sample(&postgres, options.rows)?;
+    let mut stack = sample_stack(options, &files);
 
     let secret = files.admin_secret()?;
     let backups = files.path("backups");
     fs::create_dir_all(&backups)?;
     fs::set_permissions(&backups, fs::Permissions::from_mode(0o700))?;
     let url = format!("http://localhost:{}", options.port);
-    let settings = [
+    let mut settings = vec![
         ("DATABASE_URL", postgres.url("nova")),
         ("REDIS_URL", redis.url()),
         ("ADMIN_SECRET", secret),
@@ -78,6 +84,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         // The first thing that somebody tries must not find a checkpoint in its way.
         ("CHECKPOINT_INTERVAL_HOURS", "0".to_owned()),
     ];
+    settings.extend(stack.iter().flat_map(Stack::settings));
     files.write_environment(&settings, &binary)?;
     let log = files.path("service.log");
     let mut service = Service::spawn(&binary, &settings, options.port, &log)?;
@@ -90,7 +97,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     service
         .wait_for("/health/ready", Duration::from_millis(50), Duration::from_secs(30))
         .with_context(|| format!("the service is not ready (log: {})", log.display()))?;
-    greet(&url, &postgres, &log);
+    greet(&url, &postgres, &log, stack.is_some());
 
     while !interrupts.wait(Duration::from_millis(500)) {
         if let Some(status) = service.ended()? {
@@ -99,12 +106,30 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     println!("\nstopping the service …");
     service.stop()?;
+    if let Some(stack) = &mut stack {
+        println!("stopping the sample stack …");
+        stack.stop()?;
+    }
     println!("stopping Redis and PostgreSQL …");
     redis.stop()?;
     postgres.stop()?;
     files.forget()?;
     println!("stopped. The data stays in {}; `cargo xtask up` continues with it.", files.path("").display());
     Ok(())
+}
+
+/// The sample stack. Backups can be tried out without it, so what is in its way is said and is no error.
+fn sample_stack(options: &Options, files: &RunFiles) -> Option<Stack> {
+    if options.no_stack {
+        return None;
+    }
+    match Stack::start(&files.path("nova")) {
+        Ok(stack) => Some(stack),
+        Err(error) => {
+            eprintln!("without the sample stack: {error:#}");
+            None
+        }
+    }
 }
 
 fn load_sample(postgres: &Cluster, rows: sample::Rows) -> Result<()> {
@@ -119,7 +144,17 @@ fn load_sample(postgres: &Cluster, rows: sample::Rows) -> Result<()> {
     Ok(())
 }
 
-fn greet(url: &str, postgres: &Cluster, log: &Path) {
+fn greet(url: &str, postgres: &Cluster, log: &Path, with_stack: bool) {
+    let services = if with_stack {
+        format!(
+            "
+  curl {url}/api/v1/recovery/services                # the sample stack: stand-ins for Nova's services
+  curl -X POST {url}/api/v1/recovery/services/chat-api/restart -H \"X-Admin-Secret: $ADMIN_SECRET\"
+"
+        )
+    } else {
+        String::new()
+    };
     println!(
         "
 Nova Recovery runs at {url}   (log: {log})
@@ -133,7 +168,7 @@ In another terminal, in this directory:
   curl -X POST {url}/api/v1/recovery/backups -H \"X-Admin-Secret: $ADMIN_SECRET\"
   curl {url}/api/v1/recovery/backups
   make restore                           # lists; make restore F=<file> restores
-
+{services}
 Ctrl-C stops everything and keeps the data.",
         log = log.display(),
         port = postgres.port

@@ -119,7 +119,7 @@ impl RunFiles {
     pub(super) fn remove_data(&self, cluster: &Path) -> Result<()> {
         println!("starting over: removing the sample database, the backups and the secret");
         cluster::stop_left_behind(cluster)?;
-        for directory in [cluster.to_owned(), self.path("redis"), self.path("backups")] {
+        for directory in [cluster.to_owned(), self.path("redis"), self.path("backups"), self.path("nova")] {
             remove(fs::remove_dir_all(&directory)).with_context(|| directory.display().to_string())?;
         }
         remove(fs::remove_file(self.path("admin-secret")))
