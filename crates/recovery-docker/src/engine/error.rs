@@ -34,12 +34,15 @@ pub(super) fn is_unreadable(error: &EngineError) -> bool {
 
 /// No answer came, or none that can be understood.
 fn of_connection(doing: &'static str, error: Error) -> EngineError {
-    // Both wrappers are transparent: the error of hyper does not stand in the chain of causes.
+    // The wrappers are transparent: what they hold does not itself stand in the chain of causes.
     let connecting = match &error {
         Error::Hyper(error) | Error::Error(containers_api::conn::Error::Hyper(error)) => error.is_connect(),
         _ => false,
     };
-    let mut kind = None;
+    let mut kind = match &error {
+        Error::IO(error) => Some(error.kind()),
+        _ => None,
+    };
     let mut next: Option<&(dyn StdError + 'static)> = Some(&error);
     while let Some(cause) = next {
         kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind).or(kind);
@@ -59,5 +62,31 @@ fn status(error: &Error) -> Option<StatusCode> {
             Some(*code)
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_told_apart_by_status_and_kind() {
+        let doing = "listing the containers";
+        let id: ContainerId = "0123456789abcdef".parse().unwrap();
+        let fault = |code| Error::Fault { code, message: "words".to_owned() };
+        let of = |code| format!("{:?}", of_container(doing, &id, fault(code)));
+        assert!(of(StatusCode::NOT_FOUND).starts_with("NoSuchContainer"));
+        assert!(of(StatusCode::CONFLICT).starts_with("Conflict"));
+        assert!(of(StatusCode::FORBIDDEN).starts_with("Forbidden"));
+        assert!(of(StatusCode::INTERNAL_SERVER_ERROR).starts_with("Refused"));
+        let without_container = of_engine(doing, fault(StatusCode::NOT_FOUND));
+        assert!(matches!(without_container, EngineError::Refused { .. }));
+
+        let io = |kind: ErrorKind| of_engine(doing, Error::IO(kind.into()));
+        assert!(matches!(io(ErrorKind::PermissionDenied), EngineError::NotAllowed { .. }));
+        assert!(matches!(io(ErrorKind::ConnectionReset), EngineError::Broken { .. }));
+        let unreadable = serde_json::from_str::<bool>("{").map_err(Error::SerdeJsonError).unwrap_err();
+        assert!(is_unreadable(&of_engine(doing, unreadable)));
+        assert!(!is_unreadable(&io(ErrorKind::ConnectionReset)));
     }
 }

@@ -11,4 +11,6 @@
 mod compose;
 mod compose_faults;
 mod compose_fixture;
+mod engine;
+mod engine_fixture;
 mod restart;

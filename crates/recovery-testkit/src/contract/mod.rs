@@ -9,6 +9,7 @@ mod database;
 mod database_load;
 mod database_rewrite;
 mod database_swap;
+mod engine;
 mod env_file;
 mod key_value;
 mod notifier;
@@ -21,6 +22,7 @@ pub use compose::{ComposeFixture, compose};
 pub use database::{
     DatabaseFixture, OtherSession, database_admin, database_unconfigured, protected_database,
 };
+pub use engine::{EngineDeed, EngineFixture, container_engine, container_engine_away};
 pub use env_file::{env_file, env_file_missing};
 pub use key_value::{key_value, key_value_away};
 pub use notifier::{notifier, notifier_away};

@@ -132,9 +132,18 @@ impl EngineContainer {
 
     /// Lets it have printed these lines.
     #[must_use]
-    pub fn printed<'a>(mut self, lines: impl IntoIterator<Item = &'a str>) -> Self {
-        let lines = lines.into_iter();
-        self.log.extend(lines.map(|line| LogLine { stream: OutputStream::Stdout, text: line.to_owned() }));
+    pub fn printed<'a>(self, lines: impl IntoIterator<Item = &'a str>) -> Self {
+        self.wrote(OutputStream::Stdout, lines)
+    }
+
+    /// Lets it have printed these lines to standard error.
+    #[must_use]
+    pub fn complained<'a>(self, lines: impl IntoIterator<Item = &'a str>) -> Self {
+        self.wrote(OutputStream::Stderr, lines)
+    }
+
+    fn wrote<'a>(mut self, stream: OutputStream, lines: impl IntoIterator<Item = &'a str>) -> Self {
+        self.log.extend(lines.into_iter().map(|line| LogLine { stream, text: line.to_owned() }));
         self
     }
 

@@ -38,21 +38,34 @@ pub enum EnginePoint {
 /// What a fake engine can be made to get wrong.
 pub type EngineFaults = Faults<EnginePoint, EngineError>;
 
-/// An engine with the containers of the project `nova`. Clones are clients of the same engine.
+/// An engine with the containers of the project `nova`. Clones are the same client of it.
 ///
 /// Stricter than production: it panics where two watch at once, where a container that ran one command is restarted,
 /// and where no line, no time or no command is asked for.
 #[derive(Clone)]
 pub struct FakeEngine {
-    inner: Arc<Inner>,
+    shared: Arc<Shared>,
+    client: Arc<Client>,
 }
 
-struct Inner {
+/// The engine itself.
+struct Shared {
     world: Mutex<World>,
     changed: watch::Sender<u64>,
+    faults: EngineFaults,
+}
+
+/// What one client knows of it.
+struct Client {
     snapshot: watch::Sender<Arc<Snapshot>>,
     watched: AtomicBool,
-    faults: EngineFaults,
+}
+
+impl Client {
+    fn new() -> Arc<Self> {
+        let snapshot = watch::Sender::new(Arc::new(Snapshot::unasked()));
+        Arc::new(Self { snapshot, watched: AtomicBool::new(false) })
+    }
 }
 
 struct World {
@@ -73,21 +86,21 @@ impl FakeEngine {
             now: datetime!(2026-01-31 12:00 UTC),
             restarted: Vec::new(),
         };
-        Self {
-            inner: Arc::new(Inner {
-                world: Mutex::new(world),
-                changed: watch::Sender::new(0),
-                snapshot: watch::Sender::new(Arc::new(Snapshot::unasked())),
-                watched: AtomicBool::new(false),
-                faults: Faults::default(),
-            }),
-        }
+        let (changed, faults) = (watch::Sender::new(0), Faults::default());
+        let shared = Arc::new(Shared { world: Mutex::new(world), changed, faults });
+        Self { shared, client: Client::new() }
+    }
+
+    /// Another client of the same engine, who knows nothing yet.
+    #[must_use]
+    pub fn another_client(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), client: Client::new() }
     }
 
     /// What is to go wrong.
     #[must_use]
     pub fn faults(&self) -> &EngineFaults {
-        &self.inner.faults
+        &self.shared.faults
     }
 
     /// Adds a container. Returns its id.
@@ -161,15 +174,15 @@ impl FakeEngine {
 
     fn change(&self, change: impl FnOnce(&mut World)) {
         change(&mut self.world());
-        self.inner.changed.send_modify(|changes| *changes += 1);
+        self.shared.changed.send_modify(|changes| *changes += 1);
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
-        lock(&self.inner.world)
+        lock(&self.shared.world)
     }
 
     async fn pass(&self, point: EnginePoint) -> Result<(), EngineError> {
-        self.inner.faults.pass(point).await?;
+        self.shared.faults.pass(point).await?;
         if self.world().away {
             return Err(EngineError::NoEngine { source: "connection refused".into() });
         }
@@ -182,7 +195,7 @@ impl FakeEngine {
             let mut world = self.world();
             (world.away, world.containers.iter_mut().map(EngineContainer::look).collect())
         };
-        self.inner.snapshot.send_if_modified(|snapshot| {
+        self.client.snapshot.send_if_modified(|snapshot| {
             let version = EngineVersion { version: "28.0.0".to_owned(), api: "1.44".to_owned() };
             let next = if away {
                 let error = EngineError::NoEngine { source: "connection refused".into() };
@@ -221,19 +234,19 @@ impl Drop for Watching<'_> {
 #[async_trait]
 impl ContainerEngine for FakeEngine {
     fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.inner.snapshot.borrow())
+        Arc::clone(&self.client.snapshot.borrow())
     }
 
     async fn newer_than(&self, revision: u64) -> Arc<Snapshot> {
-        let mut snapshot = self.inner.snapshot.subscribe();
+        let mut snapshot = self.client.snapshot.subscribe();
         let newer = snapshot.wait_for(|snapshot| snapshot.revision() > revision).await;
         Arc::clone(&newer.expect("the engine is here"))
     }
 
     async fn watch(&self) {
-        assert!(!self.inner.watched.swap(true, Relaxed), "two watch the engine at once");
-        let _watching = Watching(&self.inner.watched);
-        let mut changed = self.inner.changed.subscribe();
+        assert!(!self.client.watched.swap(true, Relaxed), "two watch the engine at once");
+        let _watching = Watching(&self.client.watched);
+        let mut changed = self.shared.changed.subscribe();
         loop {
             changed.borrow_and_update();
             self.publish();

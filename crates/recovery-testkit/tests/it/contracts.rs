@@ -8,16 +8,20 @@ use std::{
 use async_trait::async_trait;
 use recovery_core::{
     compose::{ComposeDependency, ComposeService, DependencyCondition, ServiceStanding},
+    container::{ContainerState, Health, RestartPolicy},
     database::DatabaseName,
     port::{
-        Command, CommandOutput, Compose, DatabaseAdmin, EnvFile, Exit, KeyValue, KeyValueError, NotifyError,
-        ProtectedDatabase,
+        Command, CommandOutput, Compose, ContainerEngine, DatabaseAdmin, EnvFile, ExecOutput, Exit, KeyValue,
+        KeyValueError, NotifyError, ProtectedDatabase,
     },
 };
 use recovery_testkit::{
-    FakeCompose, FakeContents, FakeDatabase, FakeProgram, FakeRunner, FakeSession, MemoryAuditLog,
-    MemoryDocuments, MemoryEnvFile, MemoryJournal, MemoryKeyValue, NotifyPoint, RecordingNotifier,
-    contract::{self, CommandCases, ComposeFixture, DatabaseFixture, OtherSession},
+    EngineContainer, FakeCompose, FakeContents, FakeDatabase, FakeEngine, FakeProgram, FakeRunner,
+    FakeSession, Fate, MemoryAuditLog, MemoryDocuments, MemoryEnvFile, MemoryJournal, MemoryKeyValue,
+    NotifyPoint, RecordingNotifier,
+    contract::{
+        self, CommandCases, ComposeFixture, DatabaseFixture, EngineDeed, EngineFixture, OtherSession,
+    },
     exits,
 };
 use serde_json::Value;
@@ -215,4 +219,67 @@ async fn database_admin() {
 async fn database_unconfigured() {
     let fake = FakeDatabase::unconfigured();
     contract::database_unconfigured(&fake, &fake).await;
+}
+
+struct Engine(FakeEngine);
+
+#[async_trait]
+impl EngineFixture for Engine {
+    fn engine(&self) -> Arc<dyn ContainerEngine> {
+        Arc::new(self.0.another_client())
+    }
+
+    async fn deed(&self, service: &str, deed: EngineDeed) {
+        let id = self.0.look_for(service);
+        let state = |state| self.0.alter(&id, |container| container.state = state);
+        match deed {
+            EngineDeed::Kill => self.0.end(&id, 137),
+            EngineDeed::Pause => state(ContainerState::Paused),
+            EngineDeed::Unpause => state(ContainerState::Running),
+            EngineDeed::Remove => self.0.remove(&id),
+        }
+    }
+}
+
+/// A container of the service that the contract speaks to.
+fn talker() -> EngineContainer {
+    let container = EngineContainer::of("talker").printed(["out 1", "out 2", "out 3"]).complained(["err 1"]);
+    container.program(|exec| {
+        let printed = |exit_code, stdout: &str, stderr: &str| ExecOutput {
+            exit_code,
+            stdout: stdout.as_bytes().to_vec(),
+            stderr: stderr.as_bytes().to_vec(),
+            truncated: false,
+        };
+        match exec.command.first().map(String::as_str) {
+            Some("sh") => printed(3, "out\n", "err\n"),
+            Some("seq") => {
+                printed(0, &(1..=1000).map(|number| format!("{number}\n")).collect::<String>(), "")
+            }
+            other => panic!("{other:?}"),
+        }
+    })
+}
+
+#[tokio::test]
+async fn container_engine() {
+    let engine = FakeEngine::new();
+    let talker_id = engine.add(talker());
+    engine.add(EngineContainer::replica("talker", 2).with(|container| container.compose.one_off = true));
+    let terminal = EngineContainer::of("terminal").printed(["one", "two"]);
+    engine.add(terminal.with(|container| container.terminal = true));
+    engine.add(EngineContainer::of("asks").depends_on("talker", true));
+    engine.add(EngineContainer::of("lodger").with(|container| container.network_of = Some(talker_id)));
+    engine.add(EngineContainer::of("well").health(Health::Starting));
+    engine.add(EngineContainer::of("sick").health(Health::Starting).fate(Fate::Unhealthy));
+    engine.add(EngineContainer::of("twice"));
+    engine.add(EngineContainer::replica("twice", 2));
+    let job = EngineContainer::of("job").state(ContainerState::Exited).fate(Fate::Ends(3));
+    engine.add(job.with(|container| {
+        container.restart_policy = RestartPolicy::No;
+        container.exit_code = Some(3);
+    }));
+    contract::container_engine(&Engine(engine.clone())).await;
+    engine.away();
+    contract::container_engine_away(&engine.another_client()).await;
 }
