@@ -21,6 +21,7 @@ mod instances;
 mod kept;
 mod lifecycle;
 mod outages;
+mod profiles;
 mod service;
 mod stack;
 mod transfers;

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     alerts::Alerts,
     auth::{AccessSettings, Auth},
+    compose::ComposeProject,
     dependencies::{self, Dependencies},
     housekeeping,
     http::Strangers,
@@ -95,6 +96,7 @@ pub struct App {
     pub(crate) backups: Arc<BackupService>,
     pub(crate) environment: Environment,
     pub(crate) services: Services,
+    pub(crate) compose: ComposeProject,
     pub(crate) operations: Operations,
     pub(crate) auth: Auth,
     pub(crate) database: Arc<dyn ProtectedDatabase>,
@@ -174,6 +176,7 @@ impl App {
                 Arc::clone(&clock),
             )),
             environment: Environment::new(env_file).checked_by(Arc::clone(&compose), settings.env_candidates),
+            compose: ComposeProject::new(compose),
             services: Services::new(engine, settings.restart_patience),
             operations: Operations::new(journal, Arc::clone(&clock), events, runtime.clone()),
             auth: Auth::new(
@@ -234,6 +237,8 @@ impl App {
         self.in_background(async move { app.services.engine().watch().await });
         let app = Arc::clone(self);
         self.in_background(async move { app.follow_services().await });
+        let app = Arc::clone(self);
+        self.in_background(async move { app.follow_compose().await });
         let app = Arc::clone(self);
         self.in_background(async move {
             app.clear_up_once_possible().await;

@@ -24,6 +24,8 @@ pub(crate) struct Dependency {
     pub(crate) up: Option<bool>,
     /// Since when that is so, UTC.
     pub(crate) since: Option<OffsetDateTime>,
+    /// Its version, where it is known.
+    pub(crate) version: Option<String>,
     /// Why it is not up.
     pub(crate) problem: Option<Problem>,
 }
@@ -45,6 +47,8 @@ pub(crate) struct Known {
     pub(crate) redis: Dependency,
     /// The container engine, as its watcher sees it.
     pub(crate) docker: Dependency,
+    /// Docker Compose.
+    pub(crate) compose: Dependency,
 }
 
 impl Dependencies {
@@ -91,6 +95,18 @@ impl Dependencies {
     pub(crate) fn note_docker(&self, answer: Result<(), Problem>) {
         let now = self.clock.now();
         note("docker", &mut self.lock().docker, answer, now);
+    }
+
+    /// Remembers whether there is a Compose, and which.
+    pub(crate) fn note_compose(&self, version: Result<String, Problem>) {
+        let now = self.clock.now();
+        let (version, answer) = match version {
+            Ok(version) => (Some(version), Ok(())),
+            Err(problem) => (None, Err(problem)),
+        };
+        let mut known = self.lock();
+        note("compose", &mut known.compose, answer, now);
+        known.compose.version = version;
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

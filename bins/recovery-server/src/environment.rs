@@ -18,9 +18,17 @@ impl App {
     /// The file cannot be read, or not in time.
     pub async fn environment(&self) -> Result<Shown, Failure> {
         let environment = self.environment.clone();
-        let shown = self.begun(async move { Ok(environment.show().await?) });
+        self.read_in_time(async move { Ok(environment.show().await?) }).await
+    }
+
+    /// Carries out what reads the file, within a bounded time.
+    pub(crate) async fn read_in_time<T: Send + 'static>(
+        &self,
+        reading: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let read = self.begun(reading);
         // A file on a network share that hangs holds up nobody for ever.
-        tokio::time::timeout(READ_PATIENCE, shown).await.unwrap_or_else(|_| {
+        tokio::time::timeout(READ_PATIENCE, read).await.unwrap_or_else(|_| {
             Err(Problem::new(ErrorCode::StorageUnavailable, "The .env file did not answer in time.")
                 .hint("Check the disk or network share that it lies on.")
                 .into())

@@ -9,13 +9,14 @@ pub mod alerts;
 pub mod app;
 pub mod auth;
 pub mod cli;
-mod compose_files;
+mod compose;
 #[cfg(feature = "crash-points")]
 pub mod crash;
 mod dependencies;
 mod environment;
 mod housekeeping;
 pub mod http;
+mod integrations;
 pub mod logging;
 pub mod operations;
 mod overview;

@@ -40,6 +40,7 @@ impl App {
                 DependencyStatus::new("postgres", known.database),
                 DependencyStatus::new("redis", known.redis),
                 DependencyStatus::new("docker", known.docker),
+                DependencyStatus::new("compose", known.compose),
             ],
             operation: self.operations.running().first().map(view::RunningOperation::from),
             version: env!("CARGO_PKG_VERSION"),

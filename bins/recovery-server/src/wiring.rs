@@ -16,7 +16,7 @@ use secrecy::SecretString;
 use crate::{
     app::{App, AppSettings, Ports},
     auth::AccessSettings,
-    compose_files::ComposeFiles,
+    compose::ComposeFiles,
     settings::{DatabaseSetting, Settings},
 };
 

@@ -83,6 +83,10 @@ pub enum OperationKind {
     RestartService,
     /// Restarts the services of the platform.
     RestartServices,
+    /// Starts the services of a Compose profile.
+    StartProfile,
+    /// Stops the services of a Compose profile.
+    StopProfile,
 }
 
 impl OperationKind {
@@ -101,6 +105,8 @@ impl OperationKind {
             Self::CleanUp => "clean_up",
             Self::RestartService => "restart_service",
             Self::RestartServices => "restart_services",
+            Self::StartProfile => "start_profile",
+            Self::StopProfile => "stop_profile",
         }
     }
 }
@@ -120,6 +126,8 @@ impl fmt::Display for OperationKind {
             Self::CleanUp => "clean-up after an interruption",
             Self::RestartService => "restart of a service",
             Self::RestartServices => "restart of all services",
+            Self::StartProfile => "start of a profile",
+            Self::StopProfile => "stop of a profile",
         })
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use recovery_core::{
     Progress, ProjectName, ServiceName,
-    compose::{ComposeModel, ComposeService, ComposeVersion, ServiceStanding},
+    compose::{ComposeModel, ComposeService, ComposeVersion, DependencyCondition, ServiceStanding},
     port::{Compose, ComposeError, ImageTrouble, OnProgress},
 };
 
@@ -252,15 +252,14 @@ impl Compose for FakeCompose {
             progress(Progress::phase("starting"));
             self.image(service)?;
             let mut state = lock(&self.state);
-            let new =
-                FakeContainer { id: self.ids.fetch_add(1, Relaxed), standing: ServiceStanding::Running };
+            let new = FakeContainer { id: self.ids.fetch_add(1, Relaxed), standing: ServiceStanding::Absent };
             let container = state.containers.entry(service.clone()).or_insert(new);
-            if container.standing.meets(recovery_core::compose::DependencyCondition::Started) {
-                output.push(format!("Container {}-{service}-1 Running", self.project));
-            } else {
+            let ran = container.standing.meets(DependencyCondition::Started);
+            if !ran {
                 container.standing = ServiceStanding::Running;
-                output.push(format!("Container {}-{service}-1 Started", self.project));
             }
+            let done = if ran { "Running" } else { "Started" };
+            output.push(format!("Container {}-{service}-1 {done}", self.project));
         }
         Ok(output.join("\n"))
     }
@@ -271,7 +270,7 @@ impl Compose for FakeCompose {
         let mut output = Vec::new();
         for service in services {
             if let Some(container) = lock(&self.state).containers.get_mut(service) {
-                if container.standing.meets(recovery_core::compose::DependencyCondition::Started) {
+                if container.standing.meets(DependencyCondition::Started) {
                     container.standing = ServiceStanding::Exited(0);
                 }
                 output.push(format!("Container {}-{service}-1 Stopped", self.project));

@@ -51,7 +51,6 @@ pub(super) async fn guard(
     let work = async move {
         let actor_if_refused =
             Actor::new(format!("nobody known from {}", present::client(&app.auth, request.request())));
-        let target = target(&request);
         let response = admit(&app, endpoint.access, request, next).await?;
         let actor = response.request().extensions().get::<Caller>().map(Caller::actor);
         let known = actor.is_some() || response.status().is_success();
@@ -59,7 +58,7 @@ pub(super) async fn guard(
             at: app.clock.now(),
             actor: actor.unwrap_or(actor_if_refused),
             action: action.to_owned(),
-            target,
+            target: target(&response),
             outcome: outcome(&response),
             operation_id: response.response().extensions().get::<OperationId>().copied(),
         };
@@ -114,10 +113,22 @@ fn outcome(response: &ServiceResponse<BoxBody>) -> AuditOutcome {
     }
 }
 
-/// What the variable part of the path names, made harmless.
-fn target(request: &ServiceRequest) -> Option<String> {
-    let (_, value) = request.match_info().iter().next()?;
-    Some(value.chars().filter(|c| !c.is_control()).take(LONGEST_TARGET).collect())
+/// What a request is about where its path does not tell: a handler leaves it with the request, for the audit log.
+pub(super) struct Target(String);
+
+impl Target {
+    /// In a few words. Never a secret.
+    pub(super) fn new(words: impl Into<String>) -> Self {
+        Self(words.into())
+    }
+}
+
+/// What the request is about, made harmless: what its handler says, else what the variable part of its path names.
+fn target(response: &ServiceResponse<BoxBody>) -> Option<String> {
+    let request = response.request();
+    let said = request.extensions().get::<Target>().map(|target| target.0.clone());
+    let words = said.or_else(|| request.match_info().iter().next().map(|(_, value)| value.to_owned()))?;
+    Some(words.chars().filter(|c| !c.is_control()).take(LONGEST_TARGET).collect())
 }
 
 async fn write(app: &Data<App>, entry: AuditEntry) {

@@ -359,6 +359,8 @@ impl Inner {
                 | OperationKind::DeleteBackup
                 | OperationKind::RestartService
                 | OperationKind::RestartServices
+                | OperationKind::StartProfile
+                | OperationKind::StopProfile
         );
         if let Err(error) = written {
             if !needs_no_journal {

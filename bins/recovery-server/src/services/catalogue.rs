@@ -66,7 +66,6 @@ impl Default for Profiles {
 }
 
 impl Profiles {
-    #[cfg_attr(not(test), expect(dead_code, reason = "for whoever reads the Compose files"))]
     /// The known ones, and what the Compose files say: that counts where both speak of a service.
     pub(crate) fn with(defined: &BTreeMap<ServiceName, ProfileName>) -> Self {
         let Self(mut profiles) = Self::default();
@@ -86,6 +85,15 @@ impl Profiles {
     /// The profile of a service; `None` where it is not optional.
     pub(crate) fn of(&self, service: &ServiceName) -> Option<&ProfileName> {
         self.0.iter().find(|(optional, _)| optional == service).map(|(_, profile)| profile)
+    }
+
+    /// Every profile with its services.
+    pub(crate) fn by_profile(&self) -> BTreeMap<ProfileName, Vec<ServiceName>> {
+        let mut profiles: BTreeMap<ProfileName, Vec<ServiceName>> = BTreeMap::new();
+        for (service, profile) in &self.0 {
+            profiles.entry(profile.clone()).or_default().push(service.clone());
+        }
+        profiles
     }
 
     /// The optional services in their order.

@@ -63,7 +63,6 @@ impl Services {
     }
 
     /// From here on these services count as optional.
-    #[expect(dead_code, reason = "for whoever reads the Compose files")]
     pub(crate) fn set_profiles(&self, profiles: Profiles) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         if *shown.profiles != profiles {

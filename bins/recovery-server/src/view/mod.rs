@@ -3,8 +3,10 @@
 
 mod backup;
 mod environment;
+mod integration;
 mod operation;
 mod problem;
+mod profile;
 mod service;
 mod status;
 
@@ -15,8 +17,10 @@ pub use backup::{
     SwitchedDirectory, Verified,
 };
 pub use environment::Variables;
+pub use integration::{ChatIntegrations, ContainerBrief, Integration, RemoteAccess};
 pub use operation::{AuditRecord, Operation, Progress};
 pub use problem::{FieldProblem, ProblemBody};
+pub use profile::ProfileChanged;
 pub use service::{
     LogLine, Replicas, RestartResult, Service, ServiceLists, ServiceLogs, ServiceRestarted, Services,
 };

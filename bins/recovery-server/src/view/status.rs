@@ -200,13 +200,16 @@ impl LastError {
 /// Something that the service depends on.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct DependencyStatus {
-    /// `postgres`, `redis` or `docker`.
+    /// `postgres`, `redis`, `docker` or `compose`.
     name: &'static str,
     /// `up`, `down`, or `unknown` in the first moments.
     state: &'static str,
     /// Since when.
     #[schema(format = DateTime)]
     since: Option<String>,
+    /// Its version, where the service asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
     /// Why it is down.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -226,7 +229,8 @@ impl DependencyStatus {
             Some(false) => "down",
             None => "unknown",
         };
-        Self { name, state, since: dependency.since.map(timestamp), error, hint }
+        let version = dependency.version;
+        Self { name, state, since: dependency.since.map(timestamp), version, error, hint }
     }
 }
 

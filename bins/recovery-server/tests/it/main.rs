@@ -15,6 +15,7 @@ mod environment;
 mod events;
 mod operations;
 mod problems;
+mod profiles;
 mod schedule;
 mod services;
 mod transfers;
