@@ -35,6 +35,7 @@ use crate::{
     operations::{EventHub, Operations, chain},
     schedule::{self, Checkpoints, Drills, Job, Schedule},
     services::Services,
+    troubleshoot::ProviderAddresses,
 };
 
 /// Everything outside that the service reaches.
@@ -87,6 +88,8 @@ pub struct AppSettings {
     pub env_candidates: PathBuf,
     /// How patiently restarted services are waited for.
     pub restart_patience: Patience,
+    /// Where language models are that can be asked what is wrong.
+    pub providers: ProviderAddresses,
     /// What this machine is called in notices.
     pub machine: String,
 }
@@ -113,6 +116,11 @@ pub struct App {
     pub(crate) strangers: Strangers,
     /// One permit for each client that may watch the events.
     pub(crate) watchers: Arc<Semaphore>,
+    pub(crate) providers: ProviderAddresses,
+    /// One permit for each question to a language model.
+    pub(crate) advice: Semaphore,
+    /// What must not leave in a text that others wrote.
+    pub(crate) own_secrets: Vec<SecretString>,
     pub(crate) alerts: Alerts,
     pub(crate) schedule: Schedule,
     pub(crate) checkpoint_interval: Option<Duration>,
@@ -131,6 +139,9 @@ impl App {
 
     /// How many clients may watch the events at once: each holds a connection for as long as it likes.
     pub const WATCHERS: usize = 64;
+
+    /// How many questions to a language model are answered at once: each takes a thread for as long as it takes.
+    pub const QUESTIONS: usize = 4;
 
     /// Wires the parts together over these ports. Must be called in the context of the tokio runtime that is to carry
     /// the operations: it must outlive them.
@@ -158,7 +169,12 @@ impl App {
             Some(name) => format!("{name} on {}", settings.machine),
             None => settings.machine,
         };
+        let mut own_secrets = vec![settings.admin_secret.clone()];
+        own_secrets.extend(admin.target().ok().and_then(|target| target.password.clone()));
         Arc::new(Self {
+            providers: settings.providers,
+            advice: Semaphore::new(Self::QUESTIONS),
+            own_secrets,
             alerts: Alerts::new(notifier, Arc::clone(&documents), Arc::clone(&clock), place),
             schedule: Schedule::new(Arc::clone(&documents)),
             checkpoint_interval: settings.checkpoint_interval,

@@ -13,6 +13,7 @@ mod compose;
 #[cfg(feature = "crash-points")]
 pub mod crash;
 mod dependencies;
+mod diagnostics;
 mod environment;
 mod housekeeping;
 pub mod http;
@@ -20,9 +21,11 @@ mod integrations;
 pub mod logging;
 pub mod operations;
 mod overview;
+mod redact;
 mod schedule;
 mod services;
 pub mod settings;
+pub mod troubleshoot;
 pub mod view;
 mod wiring;
 

@@ -64,7 +64,7 @@ impl App {
         answer
     }
 
-    async fn database_status(&self) -> DatabaseStatus {
+    pub(crate) async fn database_status(&self) -> DatabaseStatus {
         let known = self.dependencies.known().database;
         // One that is known to be away is asked again in the background, not while somebody waits.
         let overview = match (known.up, known.problem) {

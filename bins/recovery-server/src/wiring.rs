@@ -18,6 +18,7 @@ use crate::{
     auth::AccessSettings,
     compose::ComposeFiles,
     settings::{DatabaseSetting, Settings},
+    troubleshoot::ProviderAddresses,
 };
 
 /// The service cannot be put together.
@@ -183,6 +184,7 @@ impl App {
             checkpoint_interval: settings.checkpoint_interval,
             env_candidates: settings.state_dir.clone(),
             restart_patience: Patience::default(),
+            providers: ProviderAddresses::default(),
             machine: own_name().unwrap_or_else(|| "this machine".to_owned()),
         };
         Ok(Self::assemble(settings, ports))

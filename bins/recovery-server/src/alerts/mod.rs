@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 
 use crate::{operations::chain, view::timestamp};
 
+pub(crate) use webhook::words as why_unreachable;
 pub use webhook::{InvalidWebhook, Webhook};
 
 const DOCUMENT: &str = "alerts.json";

@@ -97,7 +97,7 @@ fn post(url: &SecretString, limit: Duration, body: &[u8]) -> Result<(), NotifyEr
 }
 
 /// What happened, in words of ours where the program library's would name the address.
-fn words(error: &Error) -> String {
+pub(crate) fn words(error: &Error) -> String {
     match error {
         Error::Timeout(_) => "it did not answer in time".to_owned(),
         Error::HostNotFound => "its name is not known".to_owned(),

@@ -86,6 +86,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     endpoint!("GET" "operations", Admin, handlers::operations::list),
     endpoint!("GET" "operations/{id}", Admin, handlers::operations::get),
     endpoint!("POST" "operations/{id}/cancel", Admin, "cancel", handlers::operations::cancel),
+    endpoint!("GET" "diagnostics", Admin, handlers::diagnostics::show),
+    endpoint!("POST" "troubleshoot/chat", Admin, "troubleshoot", handlers::diagnostics::chat),
     endpoint!("GET" "events", Admin, handlers::events::events),
     endpoint!("GET" "audit", Admin, handlers::audit::audit),
     endpoint!("POST" "session", Open, "sign_in", handlers::session::begin),

@@ -51,6 +51,8 @@ use crate::{auth::Access, view};
         handlers::operations::list,
         handlers::operations::get,
         handlers::operations::cancel,
+        handlers::diagnostics::show,
+        handlers::diagnostics::chat,
         handlers::events::events,
         handlers::audit::audit,
         handlers::session::begin,

@@ -2,6 +2,7 @@
 //! change the other by accident. The OpenAPI document describes these.
 
 mod backup;
+mod diagnostics;
 mod environment;
 mod integration;
 mod operation;
@@ -16,6 +17,7 @@ pub use backup::{
     Backup, Deleted, Directory, DrillRecord, DroppedReplaced, Made, Removed, Replaced, Restored, RolledBack,
     SwitchedDirectory, Verified,
 };
+pub use diagnostics::{ChatAnswer, CheckpointCount, Diagnostics};
 pub use environment::Variables;
 pub use integration::{ChatIntegrations, ContainerBrief, Integration, RemoteAccess};
 pub use operation::{AuditRecord, Operation, Progress};

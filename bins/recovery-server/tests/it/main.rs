@@ -10,9 +10,11 @@
 mod access;
 mod background;
 mod backups;
+mod diagnostics;
 mod drills;
 mod environment;
 mod events;
+mod language_model;
 mod operations;
 mod problems;
 mod profiles;

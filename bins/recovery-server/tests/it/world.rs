@@ -15,6 +15,7 @@ use recovery_server::{
     app::{App, AppSettings, Ports},
     auth::AccessSettings,
     http::application,
+    troubleshoot::ProviderAddresses,
 };
 use recovery_testkit::{
     FakeClock, FakeCompose, FakeDatabase, FakeEngine, FakePostgresTools, FakeRunner, MemoryAuditLog,
@@ -163,6 +164,7 @@ fn settings(directory: &TempDir) -> AppSettings {
             poll: Duration::from_millis(1),
             margin: Duration::from_millis(50),
         },
+        providers: ProviderAddresses::default(),
         machine: "box".to_owned(),
     }
 }
