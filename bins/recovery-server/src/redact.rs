@@ -75,7 +75,7 @@ fn addresses(line: &str) -> String {
         out.push_str("://");
         let end = after.find(|c: char| c.is_whitespace() || "\"'<>`/?#".contains(c)).unwrap_or(after.len());
         // A password may hold the characters that end an address, where nobody has encoded them.
-        let end = after.get(end..).and_then(|more| stray_at(more)).map_or(end, |more| end + more);
+        let end = after.get(end..).and_then(stray_at).map_or(end, |more| end + more);
         let (authority, tail) = after.split_at_checked(end).unwrap_or((after, ""));
         match authority.rsplit_once('@') {
             Some((user, host)) => {

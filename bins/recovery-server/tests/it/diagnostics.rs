@@ -117,7 +117,7 @@ async fn ask(world: &World, question: Value) -> Answer {
 fn question(model: &LanguageModel) -> Request {
     let taken = model.taken();
     let mut questions = taken.into_iter().filter(|request| request.line.starts_with("POST"));
-    let question = questions.next().expect("it was asked");
+    let question = questions.next().unwrap();
     assert!(questions.next().is_none(), "it was asked twice");
     assert_holds_no_secret(&question.body.to_string());
     question
