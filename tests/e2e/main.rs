@@ -25,4 +25,5 @@ mod profiles;
 mod service;
 mod stack;
 mod transfers;
+mod upgrading;
 mod walkthrough;

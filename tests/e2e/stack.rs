@@ -10,16 +10,16 @@ use serde_json::{Value, json};
 use crate::service::{BASE, SECRET, until};
 
 /// The two Compose files in a directory of the test's own, as a checkout would have them.
-struct Stack {
-    engine: DockerEngine,
-    project: DockerProject,
+pub(crate) struct Stack {
+    pub engine: DockerEngine,
+    pub project: DockerProject,
     port: u16,
     client: Client,
 }
 
 impl Stack {
     /// Starts it; `more` stands in its `.env` besides what the test needs.
-    fn start(more: &str) -> Self {
+    pub(crate) fn start(more: &str) -> Self {
         let engine = DockerEngine::shared();
         let project = engine.project("services: {}");
         let stack = Self { engine, project, port: free_port(), client: Client::new() };
@@ -46,7 +46,7 @@ impl Stack {
         stack
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.project.path(name)
     }
 
@@ -67,7 +67,7 @@ impl Stack {
         list[0].clone()
     }
 
-    async fn until_healthy(&self, service: &str) {
+    pub(crate) async fn until_healthy(&self, service: &str) {
         until(&format!("{service} to be healthy"), async || {
             self.inspect(service)["State"]["Health"]["Status"] == "healthy"
         })
@@ -75,10 +75,16 @@ impl Stack {
     }
 
     /// Runs SQL in the PostgreSQL container.
-    fn psql(&self, sql: &str) -> String {
+    pub(crate) fn psql(&self, sql: &str) -> String {
         let container = self.project.container("postgres");
         let psql = ["exec", &container, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-U", "nova", "-c", sql];
         self.engine.docker(&psql).trim().to_owned()
+    }
+
+    /// Runs a command in the service's container.
+    pub(crate) fn recovery(&self, args: &[&str]) -> String {
+        let container = self.project.container("recovery");
+        self.engine.docker(&[&["exec", &container, "nova-recovery"], args].concat())
     }
 
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
@@ -91,7 +97,7 @@ impl Stack {
         (answer.status().as_u16(), answer.json().await.unwrap_or_default())
     }
 
-    async fn ok(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+    pub(crate) async fn ok(&self, method: Method, path: &str, body: Option<Value>) -> Value {
         let (status, answer) = self.call(method, path, body).await;
         assert_eq!(status, 200, "{path}: {answer}\n{}", self.log());
         answer
@@ -128,6 +134,22 @@ async fn the_stack_backs_its_database_up_and_looks_after_its_services() {
     let restored = stack.ok(Method::POST, &format!("/backups/{file}/restore"), None).await;
     assert_eq!(restored["restored"], true);
     assert_eq!(stack.psql("SELECT count(*), sum(at) FROM memories"), "1000|[1000,2000,3000]");
+
+    // Its services are seen and restarted; the database is not touched without its name.
+    until("all services to be seen as up", async || {
+        let (_, services) = stack.call(Method::GET, "/services", None).await;
+        let core = services.as_array().map(Vec::as_slice).unwrap_or_default().iter().take(7);
+        core.filter(|service| service["health"] == "healthy").count() == 7
+    })
+    .await;
+    let database = stack.inspect("postgres");
+    let before = stack.inspect("orchestrator")["State"]["StartedAt"].clone();
+    let restarted = stack.ok(Method::POST, "/services/orchestrator/restart", None).await;
+    let expect = json!({ "service": "orchestrator", "action": "restarted", "ok": true, "also_restarted": ["chat-api"] });
+    assert_eq!(restarted, expect, "chat-api has `restart: true` for it");
+    assert_ne!(stack.inspect("orchestrator")["State"]["StartedAt"], before);
+    assert_eq!(stack.call(Method::POST, "/services/postgres/restart", None).await.0, 403);
+    assert_eq!(stack.inspect("postgres")["State"]["StartedAt"], database["State"]["StartedAt"]);
 
     // The project's own `.env`, on the host.
     let before = fs::read_to_string(stack.path("docker/.env")).unwrap();
