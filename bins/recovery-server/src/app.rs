@@ -30,6 +30,7 @@ use crate::{
     auth::{AccessSettings, Auth},
     compose::ComposeProject,
     dependencies::{self, Dependencies},
+    glance::Glance,
     housekeeping,
     http::Strangers,
     operations::{EventHub, Operations, chain},
@@ -100,6 +101,7 @@ pub struct App {
     pub(crate) environment: Environment,
     pub(crate) services: Services,
     pub(crate) compose: ComposeProject,
+    pub(crate) glance: Glance,
     pub(crate) operations: Operations,
     pub(crate) auth: Auth,
     pub(crate) database: Arc<dyn ProtectedDatabase>,
@@ -193,6 +195,7 @@ impl App {
             )),
             environment: Environment::new(env_file).checked_by(Arc::clone(&compose), settings.env_candidates),
             compose: ComposeProject::new(compose),
+            glance: Glance::default(),
             services: Services::new(engine, settings.restart_patience),
             operations: Operations::new(journal, Arc::clone(&clock), events, runtime.clone()),
             auth: Auth::new(
@@ -288,7 +291,7 @@ impl App {
     }
 
     /// Carries a future out until it ends or the service stops.
-    fn in_background(&self, future: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn in_background(&self, future: impl Future<Output = ()> + Send + 'static) {
         let stopping = self.stopping.clone();
         self.runtime.spawn(async move {
             stopping.run_until_cancelled(future).await;

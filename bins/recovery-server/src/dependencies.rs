@@ -41,6 +41,8 @@ pub(crate) struct Dependencies {
 /// What is known of all of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
+    /// How often one has come or gone.
+    changes: u64,
     /// PostgreSQL.
     pub(crate) database: Dependency,
     /// Redis.
@@ -65,6 +67,11 @@ impl Dependencies {
         self.lock().clone()
     }
 
+    /// A number that is another one when a dependency has come or gone.
+    pub(crate) fn revision(&self) -> u64 {
+        self.lock().changes
+    }
+
     /// Asks all of them once, and remembers the answers.
     pub(crate) async fn ask(&self) {
         let database = async {
@@ -81,50 +88,49 @@ impl Dependencies {
         };
         let (database, redis) = tokio::join!(database, redis);
         self.note_database(database);
-        let now = self.clock.now();
-        note("redis", &mut self.lock().redis, redis, now);
+        self.note("redis", |known| &mut known.redis, redis);
     }
 
     /// Remembers what somebody else just learnt of the database.
     pub(crate) fn note_database(&self, answer: Result<(), Problem>) {
-        let now = self.clock.now();
-        note("database", &mut self.lock().database, answer, now);
+        self.note("database", |known| &mut known.database, answer);
     }
 
     /// Remembers what the watcher of the container engine learnt.
     pub(crate) fn note_docker(&self, answer: Result<(), Problem>) {
-        let now = self.clock.now();
-        note("docker", &mut self.lock().docker, answer, now);
+        self.note("docker", |known| &mut known.docker, answer);
     }
 
     /// Remembers whether there is a Compose, and which.
     pub(crate) fn note_compose(&self, version: Result<String, Problem>) {
-        let now = self.clock.now();
         let (version, answer) = match version {
             Ok(version) => (Some(version), Ok(())),
             Err(problem) => (None, Err(problem)),
         };
-        let mut known = self.lock();
-        note("compose", &mut known.compose, answer, now);
-        known.compose.version = version;
+        self.lock().compose.version = version;
+        self.note("compose", |known| &mut known.compose, answer);
+    }
+
+    fn note(&self, name: &'static str, of: fn(&mut Known) -> &mut Dependency, answer: Result<(), Problem>) {
+        let (now, mut known) = (self.clock.now(), self.lock());
+        let dependency = of(&mut known);
+        let (up, problem) = (answer.is_ok(), answer.err());
+        let changed = dependency.up != Some(up);
+        if changed {
+            match &problem {
+                None => tracing::info!(dependency = name, "answers"),
+                Some(problem) => tracing::warn!(dependency = name, "{}", problem.detail),
+            }
+            dependency.since = Some(now);
+        }
+        dependency.up = Some(up);
+        dependency.problem = problem;
+        known.changes += u64::from(changed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn note(name: &'static str, dependency: &mut Dependency, answer: Result<(), Problem>, now: OffsetDateTime) {
-    let (up, problem) = (answer.is_ok(), answer.err());
-    if dependency.up != Some(up) {
-        match &problem {
-            None => tracing::info!(dependency = name, "answers"),
-            Some(problem) => tracing::warn!(dependency = name, "{}", problem.detail),
-        }
-        dependency.since = Some(now);
-    }
-    dependency.up = Some(up);
-    dependency.problem = problem;
 }
 
 /// A dependency took too long.

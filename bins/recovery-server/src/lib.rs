@@ -15,6 +15,7 @@ pub mod crash;
 mod dependencies;
 mod diagnostics;
 mod environment;
+mod glance;
 mod housekeeping;
 pub mod http;
 mod integrations;

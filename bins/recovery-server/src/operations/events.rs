@@ -101,6 +101,11 @@ impl EventHub {
         Subscription { hub: Arc::clone(self), seen, newest, closed }
     }
 
+    /// The number of the newest event.
+    pub(crate) fn newest(&self) -> u64 {
+        self.ring().newest
+    }
+
     /// Ends every subscription: the service stops.
     pub fn close(&self) {
         self.closed.send_replace(true);

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use recovery_core::{
     container::{ContainerState, Health, RestartPolicy},
-    port::EngineError,
+    port::{DatabaseError, EngineError},
 };
-use recovery_testkit::{EngineContainer, EnginePoint, Fate};
+use recovery_testkit::{DatabasePoint, EngineContainer, EnginePoint, Fate};
 use serde_json::{Value, json};
 
 use crate::world::{Answer, Call, World, next_piece};
@@ -365,4 +365,28 @@ async fn restarts_are_for_admins() {
         assert_eq!(world.send(Call::post(path)).await.status, 401, "{path}");
     }
     assert!(world.engine.restarted().is_empty());
+}
+
+#[actix_web::test]
+async fn the_overview_is_made_once_for_all_and_anew_when_something_happens() {
+    let world = platform().await;
+    let connected =
+        async |world: &World| world.send(Call::get("status")).await.json["database"]["connected"].clone();
+    let mut first = world.database.faults().hold_next(DatabasePoint::Overview);
+    let (answers, ()) =
+        tokio::join!(futures_util::future::join_all((0..20).map(|_| connected(&world))), async {
+            first.reached().await;
+            // The second would fail.
+            let away = || DatabaseError::TimedOut { doing: "anything".to_owned() };
+            world.database.faults().fail_next(DatabasePoint::Overview, away);
+            first.release();
+        });
+    assert!(answers.iter().all(|connected| *connected == true), "{answers:?}");
+    assert_eq!(connected(&world).await, true, "nothing has happened since");
+    let redis = world.engine.look_for("redis");
+    world.engine.end(&redis, 1);
+    until(&world, "redis is gone", |services| service(services, "redis")["status"] == "exited").await;
+    let status = world.send(Call::get("status")).await.json;
+    assert_eq!(service(&status["services"]["details"], "redis")["status"], "exited");
+    assert_eq!(status["database"]["connected"], false, "it was made anew");
 }

@@ -31,8 +31,9 @@ pub(crate) async fn ready(app: Data<App>) -> HttpResponse {
 
 /// Everything at a glance. What cannot be reached says so in its own part.
 #[utoipa::path(get, path = "/api/v1/recovery/status", tag = "health", responses((status = 200, body = Status)))]
-pub(crate) async fn status(app: Data<App>) -> Json<Status> {
-    Json(app.status().await)
+pub(crate) async fn status(app: Data<App>) -> HttpResponse {
+    let json = app.into_inner().status_json().await;
+    HttpResponse::Ok().content_type(ContentType::json()).body(json)
 }
 
 /// This document.
