@@ -140,6 +140,7 @@ impl App {
             env_file: platform.env_file.clone(),
             engine: platform.engine.to_string(),
             path: ComposeSettings::PATH.to_owned(),
+            patience: ComposeSettings::PATIENCE,
         };
         let ports = Ports {
             admin: database.clone(),

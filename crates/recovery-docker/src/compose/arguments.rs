@@ -15,8 +15,8 @@ use super::{ComposeSettings, program::Program};
 const LONGEST: Duration = Duration::from_secs(6 * 3600);
 /// A service may take its time to stop: vLLM and PostgreSQL finish what they are at.
 const LONGEST_STOP: Duration = Duration::from_secs(15 * 60);
-/// Reading a project or listing its containers.
-const QUICK: Duration = Duration::from_secs(30);
+/// Reading files takes no engine, and must not wait for one that hangs.
+const NO_ENGINE: &str = "unix:///nonexistent/docker.sock";
 /// A project of hundreds of services has a model of some hundred KiB.
 const LARGEST_ANSWER: usize = 8 * 1024 * 1024;
 
@@ -76,9 +76,13 @@ impl Project<'_> {
         let names =
             |services: &[ServiceName]| services.iter().map(|name| OsString::from(name.as_str())).collect();
         let (verb, names, timeout): (&[&str], Vec<OsString>, Duration) = match task {
-            Task::Model => (&["--profile", "*", "config", "--format", "json"], Vec::new(), QUICK),
-            Task::Check => (&["config", "--quiet"], Vec::new(), QUICK),
-            Task::Containers => (&["ps", "--all", "--no-trunc", "--format", "json"], Vec::new(), QUICK),
+            Task::Model => {
+                (&["--profile", "*", "config", "--format", "json"], Vec::new(), self.settings.patience)
+            }
+            Task::Check => (&["config", "--quiet"], Vec::new(), self.settings.patience),
+            Task::Containers => {
+                (&["ps", "--all", "--no-trunc", "--format", "json"], Vec::new(), self.settings.patience)
+            }
             Task::Start(services) => {
                 (&["up", "--detach", "--no-deps", "--no-build"], names(services), LONGEST)
             }
@@ -97,7 +101,11 @@ impl Project<'_> {
         }
         args.extend(verb.iter().map(OsString::from));
         args.extend(names);
-        Call { args, engine: self.settings.engine.clone(), path: self.settings.path.clone(), timeout }
+        let engine = match task {
+            Task::Model | Task::Check => NO_ENGINE,
+            _ => self.settings.engine.as_str(),
+        };
+        Call { args, engine: engine.to_owned(), path: self.settings.path.clone(), timeout }
     }
 
     /// Without an `.env`, an empty one: a file of that name elsewhere must not be taken for it.

@@ -18,7 +18,7 @@ const PULL_FAILED: Exit = Exit::Status(18);
 
 /// The error behind a failed run.
 pub(super) fn diagnose(project: &ProjectName, task: &Task<'_>, output: &CommandOutput) -> ComposeError {
-    let lines: Vec<&str> = output.stderr_tail.lines().map(str::trim).filter(|line| !is_noise(line)).collect();
+    let lines: Vec<&str> = output.stderr_tail.lines().filter(|line| !is_noise(line)).map(str::trim).collect();
     let text = lines.join("\n");
     let reading = matches!(task, Task::Model | Task::Check) || BAD_FILES.contains(&output.exit);
     engine(&text)
@@ -38,7 +38,7 @@ pub(super) fn diagnose(project: &ProjectName, task: &Task<'_>, output: &CommandO
 
 /// What Compose said first, for the log: what follows can be a piece of a file.
 pub(super) fn harmless_words(stderr: &str) -> Option<String> {
-    let first = stderr.lines().map(str::trim).find(|line| !is_noise(line))?;
+    let first = stderr.lines().find(|line| !is_noise(line))?.trim();
     if is_about_env(first) { None } else { harmless(first) }
 }
 
@@ -47,13 +47,13 @@ fn is_about_env(line: &str) -> bool {
     line.starts_with("failed to read ")
 }
 
-/// Warnings name what they take for a variable, which may be a piece of a password; what was done is no reason.
+/// Warnings name what they take for a variable, which may be a piece of a password. What was done, which begins with a
+/// space, is no reason: where it failed, that is said once more at the end.
 fn is_noise(line: &str) -> bool {
-    let done = ["Container ", "Network ", "Volume "];
-    line.is_empty()
+    line.trim().is_empty()
+        || line.starts_with([' ', '\t'])
         || line.starts_with("WARN[")
         || (line.starts_with("time=") && line.contains("level=warning"))
-        || done.iter().any(|thing| line.starts_with(thing) && !line.contains("Error response"))
 }
 
 fn engine(text: &str) -> Option<ComposeError> {

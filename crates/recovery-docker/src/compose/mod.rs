@@ -15,6 +15,7 @@ mod run;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -61,11 +62,15 @@ pub struct ComposeSettings {
     pub engine: String,
     /// Where programs are looked for, as `PATH` lists it.
     pub path: String,
+    /// How long it may take to read the files or to list the containers.
+    pub patience: Duration,
 }
 
 impl ComposeSettings {
     /// Where programs are looked for, unless something else is said.
     pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    /// How long reading the files or listing the containers may take, unless something else is said.
+    pub const PATIENCE: Duration = Duration::from_secs(30);
 }
 
 /// The project, through `docker compose` or `docker-compose`, of version 2 or newer.

@@ -58,6 +58,10 @@ impl ComposeCli {
                 tracing::info!(exit = %output.exit, words, "{task} failed");
                 Err(diagnose::diagnose(&self.settings.project, task, &output))
             }
+            // It asks nobody but the engine.
+            Err(CommandError::TimedOut { .. }) if matches!(task, Task::Containers) => {
+                Err(ComposeError::EngineUnavailable)
+            }
             Err(source @ CommandError::TimedOut { .. }) => {
                 Err(ComposeError::TimedOut { doing: task.to_string(), source })
             }

@@ -131,6 +131,7 @@ async fn compose_gets_nothing_of_our_environment_and_never_touches_what_was_not_
         env_file: directory.path().join(".env"),
         engine: "unix:///var/run/docker.sock".to_owned(),
         path: ComposeSettings::PATH.to_owned(),
+        patience: ComposeSettings::PATIENCE,
     };
     let compose = ComposeCli::new(settings, Arc::new(runner.clone()));
     start(&compose, &["tool"]).await.unwrap();

@@ -62,7 +62,11 @@ pub(crate) struct Fixture {
 impl Fixture {
     /// A project of these services. Nothing runs.
     pub(crate) fn new(services: &str) -> Self {
-        let engine = DockerEngine::shared();
+        Self::on(DockerEngine::shared(), services)
+    }
+
+    /// The same on this engine.
+    pub(crate) fn on(engine: DockerEngine, services: &str) -> Self {
         let project = engine.project(services);
         project.write(".env", "DEMANDED=1\n");
         let programs = tempfile::tempdir().unwrap();
@@ -86,6 +90,7 @@ impl Fixture {
             env_file: self.project.path(".env"),
             engine: self.engine.host().to_owned(),
             path: self.programs.path().display().to_string(),
+            patience: ComposeSettings::PATIENCE,
         }
     }
 

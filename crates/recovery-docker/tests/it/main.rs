@@ -11,6 +11,8 @@
 mod compose;
 mod compose_faults;
 mod compose_fixture;
+mod compose_hang;
+mod compose_registry;
 mod engine;
 mod engine_fixture;
 mod restart;
