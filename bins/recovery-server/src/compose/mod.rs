@@ -3,9 +3,17 @@
 mod files;
 mod profiles;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use recovery_core::{Problem, ProfileName, ServiceName, compose::ComposeModel, port::Compose};
+use recovery_core::{
+    Problem, ProfileName, ServiceName,
+    compose::ComposeModel,
+    port::{Compose, ComposeError},
+};
 use tokio::sync::Semaphore;
 
 pub(crate) use files::ComposeFiles;
@@ -21,11 +29,13 @@ pub(crate) struct ComposeProject {
     compose: Arc<dyn Compose>,
     /// One permit: Compose is told to change one thing after the other.
     changing: Arc<Semaphore>,
+    /// Why the files could not be read when they were last looked at: it is logged once.
+    trouble: Mutex<Option<String>>,
 }
 
 impl ComposeProject {
     pub(crate) fn new(compose: Arc<dyn Compose>) -> Self {
-        Self { compose, changing: Arc::new(Semaphore::new(1)) }
+        Self { compose, changing: Arc::new(Semaphore::new(1)), trouble: Mutex::default() }
     }
 }
 
@@ -46,18 +56,66 @@ impl App {
         let known = version.is_ok();
         self.dependencies.note_compose(version.map(|version| version.to_string()).map_err(Problem::from));
         if known {
-            match self.compose.compose.model().await {
-                Ok(model) => self.services.set_profiles(Profiles::with(&profile_of_each(&model))),
-                Err(error) => tracing::warn!("the Compose files cannot be read: {}", chain(&error)),
+            let model = self.compose.compose.model().await;
+            self.note_model(model.as_ref());
+        }
+    }
+
+    /// Remembers what Compose said of its files.
+    fn note_model(&self, model: Result<&ComposeModel, &ComposeError>) {
+        let trouble = match model {
+            Ok(model) => {
+                self.services.set_profiles(Profiles::with(&profile_of_each(model)));
+                None
             }
+            Err(error) => Some(chain(error)),
+        };
+        let mut known = self.compose.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known != trouble {
+            match &trouble {
+                Some(trouble) => tracing::warn!("the Compose files cannot be read: {trouble}"),
+                None => tracing::info!("the Compose files can be read"),
+            }
+            *known = trouble;
         }
     }
 }
 
-/// The profile of each service that has one: the first of several.
+/// The profile of each service that has one; of several the one that it is known by, else the first.
 fn profile_of_each(model: &ComposeModel) -> BTreeMap<ServiceName, ProfileName> {
+    let known = Profiles::default();
     let gated = model.services.iter().filter_map(|(name, service)| {
-        service.profiles.first().map(|profile| (name.clone(), profile.clone()))
+        let known = known.of(name).filter(|profile| service.profiles.contains(*profile));
+        known.or_else(|| service.profiles.first()).map(|profile| (name.clone(), profile.clone()))
     });
     gated.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use recovery_core::compose::ComposeService;
+
+    use super::*;
+
+    #[test]
+    fn of_several_profiles_the_known_one_counts() {
+        let service = |profiles: &[&str]| ComposeService {
+            profiles: profiles.iter().map(|profile| profile.parse().unwrap()).collect(),
+            image: None,
+            built: false,
+            depends_on: Vec::new(),
+        };
+        let services = [
+            ("ollama", service(&["ai", "local-ollama"])),
+            ("nova-vllm", service(&["ai", "gpu"])),
+            ("searx", service(&["web", "search"])),
+            ("postgres", service(&[])),
+        ];
+        let services = services.map(|(name, service)| (name.parse().unwrap(), service)).into();
+        let profiles: Vec<String> = profile_of_each(&ComposeModel { services })
+            .into_iter()
+            .map(|(service, profile)| format!("{service}: {profile}"))
+            .collect();
+        assert_eq!(profiles, ["nova-vllm: ai", "ollama: local-ollama", "searx: search"]);
+    }
 }

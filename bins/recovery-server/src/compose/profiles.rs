@@ -81,6 +81,7 @@ impl App {
     ) -> Result<Operation, Failure> {
         let compose = Arc::clone(&self.compose.compose);
         let model = self.begun(async move { Ok(compose.model().await) }).await?;
+        self.note_model(model.as_ref());
         let profiles = match &model {
             Ok(model) => model.profiles(),
             // Its name may be right all the same.

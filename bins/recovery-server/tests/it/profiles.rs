@@ -1,5 +1,7 @@
 //! Compose profiles over HTTP.
 
+use std::time::{Duration, Instant};
+
 use recovery_core::{
     OperationState,
     compose::{ComposeDependency, ComposeService, DependencyCondition, ServiceStanding},
@@ -272,4 +274,53 @@ async fn remote_access_and_chats_are_shown_without_their_tokens() {
     let answer = world.send(Call::get("remote-access/status").admin()).await;
     assert_eq!((answer.status, &answer.json["cloudflare"]["configured"]), (200, &json!(false)));
     assert!(answer.json["cloudflare"]["error"].is_string(), "{}", answer.text);
+}
+
+/// Asks until Compose stands so among the dependencies and the services.
+async fn until(world: &World, what: &str, is_so: impl Fn(&Value, &str) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let status = world.send(Call::get("status")).await.json;
+        let services = world.send(Call::get("services/all")).await.text;
+        let dependencies = status["dependencies"].as_array().unwrap();
+        let compose = dependencies.iter().find(|one| one["name"] == "compose").unwrap();
+        if is_so(compose, &services) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{what}: {compose} {services}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[actix_web::test]
+async fn compose_is_among_the_dependencies_and_its_profiles_among_the_services() {
+    let world = world();
+    world.app.start().await;
+    until(&world, "Compose to be known", |compose, services| {
+        compose["state"] == "up"
+            && compose["version"] == "2.26.1"
+            && services.contains(r#""profile":"search""#)
+    })
+    .await;
+    // Whoever changes a profile lets the service see what the files say now.
+    world.compose.define("newer", service(&["new"], &[]));
+    assert_eq!(change(&world, "new", "start").await.status, 200);
+    let services = world.send(Call::get("services/all")).await.text;
+    assert!(services.contains(r#""profile":"new""#), "{services}");
+    world.app.shutdown(Duration::from_secs(1)).await;
+}
+
+#[actix_web::test]
+async fn a_compose_that_is_not_there_is_told_with_what_to_do() {
+    let world = world();
+    world.compose.uninstalled(true);
+    world.app.start().await;
+    until(&world, "Compose to be missed", |compose, services| {
+        compose["state"] == "down"
+            && compose["error"] == "Docker Compose is not installed."
+            && compose["hint"].as_str().is_some_and(|hint| hint.contains("docker-compose-plugin"))
+            && services.contains(r#""profile":"bridges""#)
+    })
+    .await;
+    world.app.shutdown(Duration::from_secs(1)).await;
 }

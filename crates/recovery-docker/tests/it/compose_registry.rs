@@ -185,7 +185,7 @@ async fn an_image_is_pulled_with_progress() {
     fixture.engine.docker(&["image", "rm", &image.1]);
     let error = start(&compose, &["tool"]).await.unwrap_err();
     assert!(
-        matches!(&error, ComposeError::Failed { what: Some(what), .. } if what.contains("/nothing") || what.contains('…')),
+        matches!(&error, ComposeError::Failed { what: Some(what), .. } if !what.contains("Pulling")),
         "{error:?}"
     );
     assert!(image.is_there());
