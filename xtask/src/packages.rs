@@ -52,6 +52,13 @@ const ENGINE_NEEDS: [Need; 2] = [
     },
 ];
 
+/// What asks the service as fast as it can.
+const LOAD_NEEDS: [Need; 1] = [Need {
+    package: "wrk",
+    present: || shell::exists("wrk"),
+    purpose: "many requests at once, for the bench",
+}];
+
 /// Installs what is missing, after saying what and why; where it may not, says what to install.
 pub(crate) fn ensure() -> Result<()> {
     install(&NEEDS, "Debian starts its own PostgreSQL and Redis with it; they are not used here")
@@ -60,6 +67,11 @@ pub(crate) fn ensure() -> Result<()> {
 /// As [`ensure`], for a container engine of our own.
 pub(crate) fn ensure_engine() -> Result<()> {
     install(&ENGINE_NEEDS, "Debian starts an engine with it where systemd runs; it is used then")
+}
+
+/// As [`ensure`], for what measures requests.
+pub(crate) fn ensure_load_generator() -> Result<()> {
+    install(&LOAD_NEEDS, "nothing starts by itself with it")
 }
 
 fn install(needs: &[Need], remark: &str) -> Result<()> {

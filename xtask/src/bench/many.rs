@@ -1,4 +1,4 @@
-//! A directory with a thousand backups: how long the service takes to start on it, and to list them.
+//! A directory with a thousand backups and a long journal: how long the service takes to start on it, and to list them.
 
 use std::{
     fs,
@@ -17,6 +17,8 @@ use super::{
 use crate::{http, sample, service, service::Service, shell, workspace};
 
 const BACKUPS: u32 = 1000;
+/// How many entries the journal has at least.
+const ENTRIES: usize = 10_000;
 /// How often a warm list is asked for.
 const WARM: usize = 21;
 
@@ -35,9 +37,13 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let mut backup = service::command(&bench.binary, &settings);
     shell::quiet(backup.arg("backup"))?;
     multiply(&directory)?;
+    let journal = directory.join(".state/journal.jsonl");
+    let long_journal = lengthen(&fs::read_to_string(&journal)?)?;
 
     let (mut starts, mut cold, mut warm) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..bench.runs.max(5) {
+        // The service shortens it.
+        fs::write(&journal, &long_journal)?;
         let port = workspace::free_port(0)?;
         let started = Instant::now();
         let mut service = Service::spawn(&bench.binary, &settings, port, &bench.directory.join("many.log"))?;
@@ -95,6 +101,16 @@ fn multiply(directory: &Path) -> Result<()> {
     let document = directory.join(".state/documents/verifications.json");
     fs::write(document, serde_json::to_vec(&Value::Object(checks))?)?;
     Ok(())
+}
+
+/// The journal of one operation, again and again under new ids.
+fn lengthen(journal: &str) -> Result<String> {
+    let first: Value = serde_json::from_str(journal.lines().next().context("an empty journal")?)?;
+    let id = first.get("operation").and_then(Value::as_str).context("an entry of no operation")?;
+    let (begin, _) = id.split_at_checked(24).context("a short id")?;
+    let rounds = ENTRIES.div_ceil(journal.lines().count());
+    let copies = (0..rounds).map(|number| journal.replace(id, &format!("{begin}{number:012x}")));
+    Ok(copies.collect())
 }
 
 fn position(bytes: &[u8], part: &[u8]) -> Option<usize> {

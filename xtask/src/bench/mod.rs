@@ -8,6 +8,7 @@ mod gap;
 mod many;
 mod memory;
 mod report;
+mod requests;
 mod speed;
 
 use std::{
@@ -102,6 +103,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     gap::measure(&bench, &archive, &mut report)?;
     memory::measure(&bench, &mut report)?;
     many::measure(&bench, &mut report)?;
+    requests::measure(&bench, &mut report)?;
     drop(bench);
     fs::remove_dir_all(&home)?;
 

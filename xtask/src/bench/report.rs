@@ -49,6 +49,11 @@ impl Report {
         self.push(name, unit, value, limit, true, None);
     }
 
+    /// A value that must be at least so much.
+    pub(super) fn at_least(&mut self, name: &str, unit: &'static str, value: f64, limit: f64) {
+        self.push(name, unit, value, limit, false, None);
+    }
+
     /// Our time may be at most so many times the other's.
     pub(super) fn at_most_times(&mut self, name: &str, ours: &[Duration], other: &[Duration], limit: f64) {
         self.push(
@@ -180,13 +185,15 @@ mod tests {
     fn limits() {
         let mut report = Report::new(3, 2, "1 GB".into(), "15".into());
         report.at_most("memory", "MB", 20.0, 20.0);
+        report.at_least("requests", "/s", 5000.0, 5000.0);
         report.at_most_times("create", &times(&[13]), &times(&[10]), 1.35);
         report.at_least_times_faster("create", &times(&[10]), &times(&[30]), 3.0);
         assert_eq!(report.broken(), 0);
         report.at_most("memory", "MB", 20.1, 20.0);
+        report.at_least("requests", "/s", f64::NAN, 5000.0);
         report.at_most_times("create", &times(&[14]), &times(&[10]), 1.35);
         report.at_least_times_faster("create", &times(&[10]), &times(&[29]), 3.0);
         report.at_most_times("nothing", &[], &[], 1.0);
-        assert_eq!(report.broken(), 4);
+        assert_eq!(report.broken(), 5);
     }
 }
