@@ -10,6 +10,7 @@
 //! of a directory is known before it was read, so the manifest then is filled up with blanks to the room kept for it.
 
 mod contents;
+mod early_sync;
 mod extract;
 mod reader;
 mod writer;

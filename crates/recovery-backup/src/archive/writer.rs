@@ -10,7 +10,7 @@ use std::{
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use super::{BLOCK, CHUNK, SUMS, ZEROS, header, hex, padding, sums};
+use super::{BLOCK, CHUNK, SUMS, ZEROS, early_sync::EarlySync, header, hex, padding, sums};
 use crate::{
     IncludedFiles, Manifest, Member,
     directory::give_to_owner,
@@ -64,7 +64,7 @@ pub(crate) fn write_archive(
     let manifest_size = room as u64;
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(target)?;
     give_to_owner(&file, owner);
-    let mut out = BufWriter::with_capacity(CHUNK, file);
+    let mut out = BufWriter::with_capacity(CHUNK, EarlySync::new(file)?);
     out.write_all(&header(Manifest::MEMBER, manifest_size, manifest.created_at)?)?;
     out.seek(SeekFrom::Current(signed(manifest_size + padding(manifest_size))?))?;
 
@@ -92,7 +92,7 @@ pub(crate) fn write_archive(
 
     // A file that shrank while it was packed was written more than once, and what came after it is nearer now.
     let end = out.stream_position()?;
-    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?.into_file()?;
     file.set_len(end)?;
     file.write_all_at(&manifest_bytes, BLOCK)?;
     file.sync_all()?;
@@ -103,7 +103,7 @@ pub(crate) fn write_archive(
 fn pack_member(
     member: &mut Member,
     source: &Path,
-    out: &mut BufWriter<File>,
+    out: &mut BufWriter<EarlySync>,
     created_at: OffsetDateTime,
     buffer: &mut [u8],
     meter: &Meter,
@@ -121,7 +121,7 @@ fn pack_member(
 fn pack_includes(
     includes: &[Source],
     source: &Path,
-    out: &mut BufWriter<File>,
+    out: &mut BufWriter<EarlySync>,
     created_at: OffsetDateTime,
     warnings: &mut Vec<String>,
     meter: &Meter,

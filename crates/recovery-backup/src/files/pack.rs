@@ -76,7 +76,7 @@ pub(crate) struct Packed {
 /// left out there, for its holes may be larger than what anybody wants to read.
 pub(crate) fn pack(
     source: &Source,
-    out: &mut BufWriter<File>,
+    out: &mut (impl Write + Seek),
     sums: &Path,
     warnings: &mut Warnings,
     meter: &Meter,
@@ -98,10 +98,10 @@ pub(crate) fn pack(
     Ok(Packed { tally: packer.tally, size: packer.written, sha256: hex(packer.hasher.finalize()) })
 }
 
-struct Packer<'a> {
+struct Packer<'a, W> {
     name: &'a str,
     prefix: String,
-    out: &'a mut BufWriter<File>,
+    out: &'a mut W,
     hasher: Sha256,
     written: u64,
     sums: BufWriter<File>,
@@ -118,7 +118,7 @@ struct Place {
     position: u64,
 }
 
-impl Visitor for Packer<'_> {
+impl<W: Write + Seek> Visitor for Packer<'_, W> {
     type Error = PackError;
 
     fn met(&mut self, met: &Met<'_>) -> Result<bool, PackError> {
@@ -172,7 +172,7 @@ impl Visitor for Packer<'_> {
     }
 }
 
-impl Packer<'_> {
+impl<W: Write + Seek> Packer<'_, W> {
     fn warn(&mut self, path: &[u8], what: &str) {
         let path = if path.is_empty() { ".".to_owned() } else { shown(path) };
         self.warnings.push(format!("{}: \"{path}\" {what}", self.name));
