@@ -34,7 +34,7 @@ impl App {
     /// Makes a backup.
     ///
     /// # Errors
-    /// Where it cannot be begun, for example because another operation is in the way.
+    /// Where it cannot be begun: nothing is kept of such a restore, or another operation is in the way.
     pub async fn start_backup(&self, actor: Actor, kind: BackupKind) -> Result<Operation, Failure> {
         let tally = Arc::clone(&self.removed);
         self.start_exclusive(OperationKind::Backup, actor, None, move |work| async move {
@@ -79,8 +79,9 @@ impl App {
     /// Takes a restore back.
     ///
     /// # Errors
-    /// Where it cannot be begun, for example because another operation is in the way.
+    /// Where it cannot be begun: nothing is kept of such a restore, or another operation is in the way.
     pub async fn start_rollback(&self, actor: Actor, restore: OperationId) -> Result<Operation, Failure> {
+        self.find_replaced(restore).await?;
         self.start_exclusive(
             OperationKind::Rollback,
             actor,
@@ -96,12 +97,13 @@ impl App {
     /// Drops a database that a restore replaced.
     ///
     /// # Errors
-    /// Where it cannot be begun, for example because another operation is in the way.
+    /// Where it cannot be begun: nothing is kept of such a restore, or another operation is in the way.
     pub async fn start_drop_replaced(
         &self,
         actor: Actor,
         restore: OperationId,
     ) -> Result<Operation, Failure> {
+        self.find_replaced(restore).await?;
         self.start_exclusive(
             OperationKind::DropReplaced,
             actor,
@@ -170,7 +172,13 @@ impl App {
         let new = new_operation(OperationKind::DeleteBackup, actor, Some(name.to_string()));
         let started = async move {
             // The lock of the directory is enough, and can be had while PostgreSQL is down.
-            let lock = backups.lock_directory(new.kind, new.id, &new.actor).await?;
+            let lock = match backups.lock_directory(new.kind, new.id, &new.actor).await {
+                Ok(lock) => lock,
+                Err(refused) => {
+                    make_way(&operations, &new, refused).await?;
+                    backups.lock_directory(new.kind, new.id, &new.actor).await?
+                }
+            };
             start(&operations, new, backups, lock, move |work| async move {
                 work.context.seal()?;
                 work.backups.delete(&work.lock, &name).await?;
@@ -192,6 +200,13 @@ impl App {
         let new = new_operation(OperationKind::Drill, actor, Some(name.to_string()));
         self.begun(async move {
             let lock = match backups.lock(new.kind, new.id, &new.actor).await {
+                Err(refused) => match make_way(&operations, &new, refused).await {
+                    Ok(()) => backups.lock(new.kind, new.id, &new.actor).await,
+                    Err(refused) => Err(refused),
+                },
+                taken => taken,
+            };
+            let lock = match lock {
                 Ok(lock) => lock,
                 Err(error) => {
                     backups.note_no_drill(&name, &error).await;
@@ -243,6 +258,12 @@ impl App {
         self.begun(async move { Ok(backups.find(&name).await?) }).await
     }
 
+    /// Fails where there is no such restore, or nothing is kept of it any more.
+    async fn find_replaced(&self, restore: OperationId) -> Result<(), Failure> {
+        let backups = Arc::clone(&self.backups);
+        self.begun(async move { Ok(backups.find_replaced(restore).await.map(drop)?) }).await
+    }
+
     /// Starts what needs the lock of the directory and of the database.
     async fn start_exclusive<W, F>(
         &self,
@@ -259,10 +280,11 @@ impl App {
         let new = new_operation(kind, actor, target);
         self.begun(async move {
             let lock = match backups.lock(new.kind, new.id, &new.actor).await {
-                Err(error) if gives_way(&operations, &new, &error).await => {
+                Ok(lock) => lock,
+                Err(refused) => {
+                    make_way(&operations, &new, refused).await?;
                     backups.lock(new.kind, new.id, &new.actor).await?
                 }
-                taken_or_refused => taken_or_refused?,
             };
             start(&operations, new, backups, lock, work).await
         })
@@ -283,16 +305,22 @@ impl App {
     }
 }
 
-/// Stops a drill that the service does by itself where it is in the way of something that somebody asks for, and waits
-/// for its end. It is made up for later.
-async fn gives_way(operations: &Operations, new: &NewOperation, error: &BackupError) -> bool {
-    let BackupError::Busy { kind: OperationKind::Drill, id, actor, .. } = error else { return false };
+/// Where a lock is refused because of a drill that the service does by itself, and somebody asks for something else:
+/// stops the drill and waits for its end. It is made up for later.
+async fn make_way(
+    operations: &Operations,
+    new: &NewOperation,
+    refused: BackupError,
+) -> Result<(), BackupError> {
+    let BackupError::Busy { kind: OperationKind::Drill, id, actor, .. } = &refused else {
+        return Err(refused);
+    };
     let by_itself = *actor == Actor::service() && new.actor != Actor::service();
     if !by_itself || operations.cancel(*id).is_err() {
-        return false;
+        return Err(refused);
     }
     tracing::info!(drill = %id, kind = new.kind.as_str(), "a drill gives way");
-    tokio::time::timeout(GIVE_WAY, operations.wait(*id)).await.is_ok()
+    tokio::time::timeout(GIVE_WAY, operations.wait(*id)).await.map(drop).map_err(|_| refused)
 }
 
 fn new_operation(kind: OperationKind, actor: Actor, target: Option<String>) -> NewOperation {

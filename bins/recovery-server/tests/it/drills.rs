@@ -120,11 +120,18 @@ async fn a_drill_waits_for_nobody_and_is_not_remembered_where_it_was_refused() {
 async fn a_drill_that_goes_on_by_itself_gives_way_and_one_that_was_asked_for_does_not() {
     let world = World::new();
     let name = world.backup().await;
-    for (actor, expect) in [(Actor::service(), 200), (Actor::new("somebody"), 409)] {
+    let other = world.backup().await;
+    let calls = |number: usize| match number {
+        0 => Call::post("backups"),
+        1 => Call::delete(&format!("backups/{other}")),
+        _ => Call::post(&format!("backups/{name}/verify")).json(r#"{"level": "restore"}"#),
+    };
+    for round in 0..6 {
+        let (actor, expect) = if round < 3 { (Actor::new("somebody"), 409) } else { (Actor::service(), 200) };
         let mut hold = world.tools.faults().hold_next(ToolPoint::Load);
         let drill = world.app.start_drill(actor, name.parse().unwrap()).await.unwrap();
         hold.reached().await;
-        let answer = world.send(Call::post("backups").admin()).await;
+        let answer = world.send(calls(round % 3).admin()).await;
         assert_eq!(answer.status, expect, "{}", answer.text);
         hold.release();
         let ended = world.app.operations().wait(drill.id).await.unwrap();

@@ -164,6 +164,12 @@ impl ArchiveReader {
         if let Some(member) = manifest.members.iter().find(|member| !is_plain(&member.path)) {
             return damaged(format!("its manifest names a member that may not be there: {:?}", member.path));
         }
+        // Unpacked, a compressed file loses the end of its name.
+        let unpacked = |member: &Member| member.path.trim_end_matches(".gz").to_owned();
+        let mut paths = std::collections::BTreeSet::new();
+        if let Some(member) = manifest.members.iter().find(|member| !paths.insert(unpacked(member))) {
+            return damaged(format!("its manifest names a member twice: {:?}", member.path));
+        }
         check_files(&manifest)?;
         let sums_size = sums(&hex(Sha256::digest(&manifest_bytes)), &manifest).len() as u64;
         let expected = file_size(manifest_bytes.len() as u64, sums_size, &manifest);

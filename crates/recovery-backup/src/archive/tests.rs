@@ -274,6 +274,17 @@ fn members_that_lead_elsewhere_are_refused() {
 }
 
 #[test]
+fn members_that_would_be_unpacked_over_each_other_are_refused() {
+    for again in ["", ".gz"] {
+        let flaw = with_manifest(|manifest| {
+            let member = manifest.members[0].clone();
+            manifest.members.push(Member { path: format!("{}{again}", member.path), ..member });
+        });
+        assert!(flaw.contains("names a member twice"), "{again}: {flaw}");
+    }
+}
+
+#[test]
 fn absurd_sizes_are_refused_before_anything_is_read() {
     for size in [u64::MAX, u64::MAX / 2, 1 << 62, 1 << 40] {
         let flaw = with_manifest(|manifest| manifest.members[1].size = size);

@@ -40,10 +40,13 @@ impl BackupService {
         let live = self.database.target()?.database.clone();
         let present = self.database.profile(&live).await?;
         let (manifest, application_name) = (self.manifest(name).await?, session_name("load", context.id()));
-        self.rewrite_fits(name, &manifest, &present, &application_name, server).await?;
+        let rewrite = self.rewrite_fits(name, &manifest, &present, &application_name, server).await?;
+        // What is written from here on would be in no backup, and gone.
+        context.report(Progress::phase("waiting for locks"));
+        unless_cancelled(context, async { Ok(rewrite.hold_writers().await?) }).await?;
 
         let safety = self.create(lock, BackupKind::Safety, &Within(context)).await?.filename;
-        let restored = self.rewrite(lock, name, &safety, tools, context).await;
+        let restored = self.rewrite(lock, name, &safety, tools, rewrite, context).await;
         if let Err((error, false)) = &restored {
             tracing::info!(%error, %safety, "nothing was changed, so the safety backup is not needed");
             let deleted = self.delete(lock, &safety).await;
@@ -76,7 +79,7 @@ impl BackupService {
         })
     }
 
-    /// Refuses what could not succeed, before anything is done.
+    /// Refuses what could not succeed, before anything is done; begins the transaction.
     async fn rewrite_fits(
         &self,
         name: &BackupName,
@@ -84,7 +87,7 @@ impl BackupService {
         present: &DatabaseProfile,
         application_name: &str,
         server: &ServerFacts,
-    ) -> Result<(), BackupError> {
+    ) -> Result<Box<dyn DatabaseRewrite>, BackupError> {
         let refuse =
             |why: String, hint: String| Err(BackupError::Incompatible { name: name.clone(), why, hint });
         let way_out =
@@ -131,7 +134,7 @@ impl BackupService {
                 "Let a superuser run CREATE EXTENSION for them.".to_owned(),
             );
         }
-        Ok(())
+        Ok(rewrite)
     }
 
     /// The transaction. The flag of an error says whether the transaction may have been committed all the same.
@@ -141,14 +144,13 @@ impl BackupService {
         name: &BackupName,
         safety: &BackupName,
         tools: &Tools,
+        rewrite: Box<dyn DatabaseRewrite>,
         context: &dyn OperationContext,
     ) -> Result<Rewritten, (BackupError, bool)> {
-        let application_name = session_name("load", context.id());
-        let prepared = self.prepare_rewrite(lock, name, safety, tools, &application_name, context).await;
-        let (rewrite, rewritten) = match prepared {
-            Ok(prepared) => prepared,
+        let rewritten = match self.prepare_rewrite(lock, name, safety, tools, &*rewrite, context).await {
+            Ok(rewritten) => rewritten,
             Err(error) => {
-                self.end_sessions(&application_name).await;
+                self.end_sessions(&session_name("load", context.id())).await;
                 return Err((error, false));
             }
         };
@@ -166,16 +168,14 @@ impl BackupService {
         name: &BackupName,
         safety: &BackupName,
         tools: &Tools,
-        application_name: &str,
+        rewrite: &dyn DatabaseRewrite,
         context: &dyn OperationContext,
-    ) -> Result<(Box<dyn DatabaseRewrite>, Rewritten), BackupError> {
+    ) -> Result<Rewritten, BackupError> {
         let (work, manifest, _) = self.unpack(name, Files::Leave, context).await?;
         let (directory, needed) = (work.path().to_owned(), manifest.database_size_bytes);
         blocking(move || space::require(&directory, needed)).await?;
         context.record("rewriting", json!({ "safety": safety })).await?;
         let created_roles = self.database.create_missing_roles(&manifest.roles).await?;
-        let live = self.database.target()?.database.clone();
-        let rewrite = self.database.rewrite(&live, application_name).await?;
         let other = rewrite.other_roles(&manifest.roles).await?;
         let list = self.table_of_contents(name, tools, &work, context).await?;
         let mut entries = Entries::of(&list, &other);
@@ -201,7 +201,7 @@ impl BackupService {
         for (kind, file) in
             [(Script::Definitions, before), (Script::Rows, rows), (Script::Definitions, after)]
         {
-            self.run_sql(rewrite.as_ref(), kind, &file, context).await?;
+            self.run_sql(rewrite, kind, &file, context).await?;
         }
         context.report(Progress::phase("comparing"));
         let found = unless_cancelled(context, async { Ok(rewrite.row_counts().await?) }).await?;
@@ -221,7 +221,7 @@ impl BackupService {
         context.seal()?;
         context.report(Progress::phase("committing"));
         context.record("committing", json!({ "safety": safety })).await?;
-        Ok((rewrite, Rewritten { manifest, created_roles, warnings }))
+        Ok(Rewritten { manifest, created_roles, warnings })
     }
 
     async fn table_of_contents(
@@ -372,7 +372,7 @@ fn files_warning(manifest: &Manifest) -> Option<String> {
 fn in_place_warning(safety: &BackupName) -> String {
     format!(
         "The role that recovery signs in as may not create databases, so the database was restored in place: while that \
-         was done others had to wait, and there is no replaced database to roll back to. The backup {safety} holds what \
+         was done others could not write and then not read, and there is no replaced database to roll back to. The backup {safety} holds what \
          was there before."
     )
 }

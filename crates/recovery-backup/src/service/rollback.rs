@@ -72,7 +72,8 @@ impl BackupService {
         Ok(target)
     }
 
-    async fn find_replaced(&self, restore: OperationId) -> Result<ReplacedDatabase, BackupError> {
+    /// What is kept of a restore. Fails where nothing is, or never was.
+    pub async fn find_replaced(&self, restore: OperationId) -> Result<ReplacedDatabase, BackupError> {
         let replaced = self.replaced().await?;
         replaced
             .into_iter()

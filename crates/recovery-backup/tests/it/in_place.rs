@@ -220,6 +220,54 @@ async fn whatever_goes_wrong_leaves_everything_as_it_was() {
     assert_eq!(kept.fixture.count("messages"), 5000);
 }
 
+/// From the safety backup on nobody writes: it would be in no backup, and gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_between_the_safety_backup_and_the_restore() {
+    let kept = Kept::small();
+    let name = kept.create().await;
+    let mut client = kept.fixture.server.client("psql", DATABASE);
+    client.args(["--no-psqlrc", "-At", "-c", "SELECT count(*) FROM users"]).args([
+        "-c",
+        "SET statement_timeout = '300ms'",
+        "-c",
+        "INSERT INTO users VALUES (101, 'lost')",
+    ]);
+    let context = RecordingContext::new().at_phase("archiving", move || {
+        let output = client.output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stdout).starts_with("100"), "others may read: {output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("statement timeout"), "{output:?}");
+    });
+    kept.restore_in(&name, &context).await.unwrap();
+    assert_eq!(kept.fixture.count("users"), 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_has_read_and_waits_to_write_is_cancelled_and_keeps_nobody_waiting() {
+    let kept = Kept::small();
+    let name = kept.create().await;
+    let mut client = kept.fixture.server.client("psql", DATABASE);
+    client.env("PGUSER", "keeper").env("PGPASSWORD", PASSWORD).args(["--no-psqlrc", "-At", "-c"]).arg(
+        "BEGIN; SELECT count(*) FROM users;
+         INSERT INTO users VALUES (101, 'late')",
+    );
+    client.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let waits =
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%late%' AND wait_event_type = 'Lock'";
+    let mut look = kept.fixture.server.client("psql", "postgres");
+    look.args(["--no-psqlrc", "-Atc", &format!("{waits} AND pid <> pg_backend_pid()")]);
+    let context = RecordingContext::new().at_phase("archiving", move || {
+        sender.send(client.spawn().unwrap()).unwrap();
+        while look.output().unwrap().stdout != b"1\n" {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    });
+    kept.restore_in(&name, &context).await.unwrap();
+    let output = receiver.recv().unwrap().wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("canceling statement"), "{output:?}");
+    assert_eq!(kept.fixture.count("users"), 100);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_wait_and_do_not_fail() {
     let kept = Kept::small();

@@ -45,8 +45,14 @@ pub trait DatabaseRewrite: Send + Sync {
     /// Those of these extensions that the database has not, and that our role may not add to it.
     async fn impossible_extensions(&self, names: &[String]) -> Result<Vec<String>, DatabaseError>;
 
+    /// Locks every table against writers, until the transaction ends; others may go on reading. Waits as
+    /// [`DatabaseRewrite::clear`] does.
+    async fn hold_writers(&self) -> Result<(), DatabaseError>;
+
     /// Locks every table, then drops everything that the database holds but these extensions and what PostgreSQL makes
-    /// for itself. Waits for others to let go of the tables, and gives up after a minute.
+    /// for itself. Waits for others to let go of the tables, and gives up after a minute; statements that wait for the
+    /// writers' lock are cancelled, as far as our role may. Refuses where there is a table that
+    /// [`DatabaseRewrite::hold_writers`] has not seen.
     async fn clear(&self, keep: &BTreeSet<String>) -> Result<Kept, DatabaseError>;
 
     /// Runs a script; `done` is how many bytes of it are read.

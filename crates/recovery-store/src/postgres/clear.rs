@@ -32,24 +32,50 @@ const TABLES: &str = "SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_cata
                         AND d.deptype = 'e')
     ORDER BY c.oid";
 
-/// Locks every table against everybody. Nothing is held while nothing is got: an attempt is all or none.
-pub(super) async fn lock_tables(session: &Session) -> Result<(), DatabaseError> {
+/// Whom a lock keeps away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Against {
+    /// Those who write; others may read.
+    Writers,
+    Everybody,
+}
+
+impl Against {
+    fn mode(self) -> &'static str {
+        match self {
+            Self::Writers => "EXCLUSIVE",
+            Self::Everybody => "ACCESS EXCLUSIVE",
+        }
+    }
+}
+
+/// Sessions that wait for this one and read something before: they would keep it from what it wants, and it them. Those
+/// of roles that we may not act for are left alone.
+const CANCEL_WAITING: &str = "SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity
+    WHERE pg_catalog.pg_backend_pid() = ANY (pg_catalog.pg_blocking_pids(pid))
+      AND pg_catalog.pg_has_role(usesysid, 'MEMBER')";
+
+/// Locks every table, and returns their names. Nothing is got while something is missing: an attempt is all or none.
+pub(super) async fn lock_tables(
+    session: &Session,
+    against: Against,
+) -> Result<BTreeSet<String>, DatabaseError> {
     let doing = "waiting for other sessions to let go of the tables";
     let give_up = Instant::now() + LOCK_LIMIT;
     loop {
-        let tables: Vec<String> =
+        let tables: BTreeSet<String> =
             session.query("listing the tables", TABLES, &[]).await?.iter().map(|row| row.get(0)).collect();
         if tables.is_empty() {
-            return Ok(());
+            return Ok(tables);
         }
         session.batch(doing, "SAVEPOINT before_locks").await?;
         session.batch(doing, &format!("SET LOCAL statement_timeout = '{ATTEMPT}'")).await?;
-        let locked = session
-            .batch_raw(doing, &format!("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE", tables.join(", ONLY ")))
-            .await;
-        match locked {
+        let list: Vec<&str> = tables.iter().map(String::as_str).collect();
+        let lock = format!("LOCK TABLE ONLY {} IN {} MODE", list.join(", ONLY "), against.mode());
+        match session.batch_raw(doing, &lock).await {
             Ok(()) => {
-                return session.batch(doing, "SET LOCAL statement_timeout = 0; RELEASE before_locks").await;
+                session.batch(doing, "SET LOCAL statement_timeout = 0; RELEASE before_locks").await?;
+                return Ok(tables);
             }
             // query_canceled, lock_not_available, deadlock_detected; undefined_table, invalid_schema_name: it was
             // dropped since.
@@ -60,6 +86,9 @@ pub(super) async fn lock_tables(session: &Session) -> Result<(), DatabaseError> 
                     return Err(DatabaseError::TimedOut { doing: doing.to_owned() });
                 }
                 session.batch(doing, "ROLLBACK TO before_locks; RELEASE before_locks").await?;
+                if against == Against::Everybody {
+                    session.query(doing, CANCEL_WAITING, &[]).await?;
+                }
                 tokio::time::sleep(PAUSE).await;
             }
             Err(error) => return Err(error.into_database_error(doing, session.database())),

@@ -6,7 +6,10 @@ use std::{
     io::{self, BufReader},
     path::Path,
     slice,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -19,7 +22,7 @@ use recovery_core::{
 use tokio::sync::mpsc;
 
 use super::{
-    clear,
+    clear::{self, Against},
     error::refused,
     maintenance, profile,
     script::{self, Piece},
@@ -39,6 +42,8 @@ pub(super) struct Rewrite {
     major: u32,
     /// The transaction's id, by which it can be asked for afterwards.
     transaction: String,
+    /// The tables that nobody else writes to.
+    held: Mutex<Option<BTreeSet<String>>>,
 }
 
 impl Rewrite {
@@ -52,7 +57,7 @@ impl Rewrite {
         let major = profile::server_version(&session).await? / 10_000;
         session.batch(doing, "BEGIN").await?;
         let transaction = current_transaction(&session, doing).await?;
-        Ok(Self { target: target.clone(), session, major, transaction })
+        Ok(Self { target: target.clone(), session, major, transaction, held: Mutex::default() })
     }
 
     /// Asks whether the transaction was committed, once the connection that ended it is gone.
@@ -128,8 +133,18 @@ impl DatabaseRewrite for Rewrite {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
+    async fn hold_writers(&self) -> Result<(), DatabaseError> {
+        let tables = clear::lock_tables(&self.session, Against::Writers).await?;
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(tables);
+        Ok(())
+    }
+
     async fn clear(&self, keep: &BTreeSet<String>) -> Result<Kept, DatabaseError> {
-        clear::lock_tables(&self.session).await?;
+        let tables = clear::lock_tables(&self.session, Against::Everybody).await?;
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(new) = held.and_then(|held| tables.difference(&held).next().cloned()) {
+            return Err(refused("emptying the database", format!("the table {new} was made meanwhile")));
+        }
         clear::clear(&self.session, keep).await
     }
 

@@ -32,6 +32,8 @@ pub(super) async fn rewrites(fixture: &dyn DatabaseFixture) {
 
         let extensions = ["plpgsql".to_owned(), "no such extension".to_owned()];
         assert_eq!(rewrite.impossible_extensions(&extensions).await.unwrap(), ["no such extension"]);
+        rewrite.hold_writers().await.unwrap();
+        assert_eq!(admin.row_counts(&name, 1).await.unwrap(), old, "others may read");
         let kept = rewrite.clear(&keep).await.unwrap();
         assert!(kept.schemas.contains("public") && kept.leftovers.is_empty(), "{kept:?}");
         assert_eq!(rewrite.row_counts().await.unwrap().tables.len(), 0, "nothing is left");

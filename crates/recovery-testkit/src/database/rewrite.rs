@@ -68,6 +68,10 @@ impl DatabaseRewrite for FakeRewrite {
         Ok(names.iter().filter(|name| !possible(name)).cloned().collect())
     }
 
+    async fn hold_writers(&self) -> Result<(), DatabaseError> {
+        self.check("waiting for other sessions to let go of the tables")
+    }
+
     async fn clear(&self, keep: &BTreeSet<String>) -> Result<Kept, DatabaseError> {
         self.database.faults().pass(DatabasePoint::RewriteClear).await?;
         self.check("emptying the database")?;
