@@ -158,3 +158,41 @@ async fn the_stack_backs_its_database_up_and_looks_after_its_services() {
     let after = fs::read_to_string(stack.path("docker/.env")).unwrap();
     assert_eq!(after, before.replace("LOG_LEVEL=info # of the others", "LOG_LEVEL=debug # of the others"));
 }
+
+#[tokio::test]
+async fn a_profile_is_started_from_inside_and_everything_else_stays_as_it_was() {
+    let stack = Stack::start("NOVA_PROJECT_DIR=${PWD}/docker\n");
+    stack.until_healthy("recovery").await;
+    let database = stack.inspect("postgres");
+    let unchanged = |stack: &Stack| {
+        let now = stack.inspect("postgres");
+        for part in ["Id", "Mounts"] {
+            assert_eq!(now[part], database[part], "{part}");
+        }
+        assert_eq!(now["State"]["StartedAt"], database["State"]["StartedAt"]);
+    };
+    let change = |action: &str| Some(json!({ "profile": "website", "action": action }));
+    let started = stack.ok(Method::POST, "/compose-profiles", change("start")).await;
+    assert_eq!((&started["service"], &started["ok"]), (&json!("website"), &json!(true)), "{started}");
+    stack.until_healthy("website").await;
+    let env = || fs::read_to_string(stack.path("docker/.env")).unwrap();
+    assert!(env().contains("COMPOSE_PROFILES=website\n"), "{}", env());
+    unchanged(&stack);
+    stack.ok(Method::POST, "/compose-profiles", change("stop")).await;
+    assert_eq!(stack.inspect("website")["State"]["Running"], false);
+    assert!(env().contains("COMPOSE_PROFILES=\n"), "{}", env());
+    unchanged(&stack);
+
+    // Mounted where the host does not have it, relative paths would lead to other directories.
+    let moved = env().replace("NOVA_PROJECT_DIR=${PWD}/docker\n", "NOVA_PROJECT_DIR=/project\n");
+    assert_ne!(moved, env());
+    stack.project.write("docker/.env", &moved);
+    stack.up();
+    stack.until_healthy("recovery").await;
+    let (status, problem) = stack.call(Method::POST, "/compose-profiles", change("start")).await;
+    assert_eq!((status, &problem["code"]), (409, &json!("conflict")), "{problem}");
+    assert!(problem["hint"].as_str().unwrap().contains("COMPOSE_PROJECT_DIR"), "{problem}");
+    assert_eq!(stack.inspect("website")["State"]["Running"], false);
+    unchanged(&stack);
+    assert_eq!(env(), moved, "nothing is written where nothing is done");
+}
