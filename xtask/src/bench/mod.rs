@@ -38,9 +38,27 @@ const NO_CHECKPOINTS: &str = "CHECKPOINT_INTERVAL_HOURS";
 /// As [`NO_CHECKPOINTS`].
 const NO_DRILLS: &str = "DRILL_INTERVAL_DAYS";
 
+/// What can be measured by itself.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// The time to the first answer
+    Start,
+    /// Backups, restores and drills against PostgreSQL's own programs, and the gap of a restore
+    Speed,
+    /// The memory of the service
+    Memory,
+    /// A thousand backups and a long journal
+    Many,
+    /// Requests about thirty containers
+    Requests,
+}
+
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
+    /// Measure only this; may be given again
+    #[arg(long, value_enum)]
+    only: Vec<Part>,
     /// How often each thing is measured; the median counts
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
@@ -97,13 +115,24 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         bench.postgres.sql("postgres", "SHOW server_version")?,
     );
     println!("database: {}, {} jobs, median of {}\n", report.database, bench.jobs, bench.runs);
-    bench.start(&mut report)?;
-    let archive = speed::create(&bench, &mut report)?;
-    speed::restore(&bench, &archive, &mut report)?;
-    gap::measure(&bench, &archive, &mut report)?;
-    memory::measure(&bench, &mut report)?;
-    many::measure(&bench, &mut report)?;
-    requests::measure(&bench, &mut report)?;
+    let wanted = |part| options.only.is_empty() || options.only.contains(&part);
+    if wanted(Part::Start) {
+        bench.start(&mut report)?;
+    }
+    if wanted(Part::Speed) {
+        let archive = speed::create(&bench, &mut report)?;
+        speed::restore(&bench, &archive, &mut report)?;
+        gap::measure(&bench, &archive, &mut report)?;
+    }
+    if wanted(Part::Memory) {
+        memory::measure(&bench, &mut report)?;
+    }
+    if wanted(Part::Many) {
+        many::measure(&bench, &mut report)?;
+    }
+    if wanted(Part::Requests) {
+        requests::measure(&bench, &mut report)?;
+    }
     drop(bench);
     fs::remove_dir_all(&home)?;
 
