@@ -16,6 +16,7 @@ mod crash;
 mod crash_places;
 mod crash_points;
 mod crash_transfers;
+mod environment;
 mod faults;
 mod instances;
 mod kept;
