@@ -66,6 +66,8 @@ pub(super) struct Call {
     engine: String,
     path: String,
     timeout: Duration,
+    /// The `.env` that it reads.
+    pub(super) env_file: PathBuf,
 }
 
 impl Project<'_> {
@@ -105,7 +107,13 @@ impl Project<'_> {
             Task::Model | Task::Check => NO_ENGINE,
             _ => self.settings.engine.as_str(),
         };
-        Call { args, engine: engine.to_owned(), path: self.settings.path.clone(), timeout }
+        Call {
+            args,
+            engine: engine.to_owned(),
+            path: self.settings.path.clone(),
+            timeout,
+            env_file: self.env_file.to_owned(),
+        }
     }
 
     /// Without an `.env`, an empty one: a file of that name elsewhere must not be taken for it.

@@ -11,6 +11,7 @@ mod model;
 mod program;
 mod progress;
 mod run;
+mod values;
 
 use std::{
     path::{Path, PathBuf},
