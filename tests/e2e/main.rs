@@ -25,6 +25,7 @@ mod outages;
 mod profiles;
 mod service;
 mod stack;
+mod stack_profiles;
 mod transfers;
 mod upgrading;
 mod walkthrough;

@@ -51,7 +51,7 @@ impl Stack {
     }
 
     /// `docker compose -f docker/compose.yml -f docker/compose.sample.yml up -d` in the repository's root.
-    fn up(&self) {
+    pub(crate) fn up(&self) {
         let mut compose = Command::new(DockerEngine::compose_program());
         compose.env_clear().env("PATH", "/usr/bin:/bin").env("DOCKER_HOST", self.engine.host());
         compose.env("PWD", self.project.directory()).current_dir(self.project.directory());
@@ -61,7 +61,7 @@ impl Stack {
     }
 
     /// What the engine knows of a service's one container.
-    fn inspect(&self, service: &str) -> Value {
+    pub(crate) fn inspect(&self, service: &str) -> Value {
         let json = self.engine.docker(&["inspect", &self.project.container(service)]);
         let list: Value = serde_json::from_str(&json).unwrap();
         list[0].clone()
@@ -87,7 +87,7 @@ impl Stack {
         self.engine.docker(&[&["exec", &container, "nova-recovery"], args].concat())
     }
 
-    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
         let url = format!("http://127.0.0.1:{}{BASE}{path}", self.port);
         let mut request = self.client.request(method, url).header("X-Admin-Secret", SECRET);
         if let Some(body) = body {
