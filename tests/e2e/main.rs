@@ -24,6 +24,7 @@ mod lifecycle;
 mod outages;
 mod profiles;
 mod service;
+mod services;
 mod stack;
 mod stack_profiles;
 mod transfers;

@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, stream};
 use recovery_core::{
     Problem,
     container::{ComposeLabels, Container, ContainerId, Snapshot},
-    port::EngineError,
+    port::{ContainerEngine as _, EngineError},
 };
 use time::OffsetDateTime;
 use tokio::time::Instant;
@@ -28,6 +28,9 @@ const THOROUGH: u32 = 6;
 /// How long after a failure it is tried again: at first, and at most.
 const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long an engine whose event stream has ended has to answer before it counts as away.
+const GRACE: Duration = Duration::from_millis(500);
+const FOLLOWING: &str = "following what happens";
 /// How far back the event stream begins, so that nothing falls between its beginning and the first look.
 const OVERLAP: i64 = 2;
 /// How many containers are inspected at once.
@@ -64,6 +67,12 @@ impl DockerEngine {
         loop {
             let error = self.follow().await;
             *self.known_session() = None;
+            // A proxy ends a stream on which nothing happens. An engine that answers at once was not away.
+            let ended = matches!(error, EngineError::Broken { doing: FOLLOWING, .. });
+            if ended && matches!(tokio::time::timeout(GRACE, self.look()).await, Ok(Ok(_))) {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
             if self.snapshot.borrow().is_current() {
                 pause = PAUSE;
             }
@@ -202,7 +211,7 @@ impl Doubt {
 
 /// What an event puts in doubt.
 fn touched(event: Option<Result<EventMessage, Error>>) -> Result<Doubt, EngineError> {
-    let doing = "following what happens";
+    let doing = FOLLOWING;
     match event {
         None => Err(EngineError::Broken { doing, source: "the stream of events ended".into() }),
         // An event that cannot be read has happened all the same.

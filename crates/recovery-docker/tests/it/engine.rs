@@ -264,3 +264,40 @@ async fn no_engine_and_one_that_never_answers() {
     });
     contract::container_engine_away(&client(&path)).await;
 }
+
+/// Passes connections on to the socket of an engine, as a socket proxy does. Returns the address.
+async fn relay(socket: std::path::PathBuf) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("tcp://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut engine = tokio::net::UnixStream::connect(&socket).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut engine).await });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn an_engine_behind_a_proxy_is_reached_over_tcp() {
+    let engine = DockerEngine::shared();
+    let project = engine.project(
+        "services:\n  web:\n    image: debian:trixie-slim\n    init: true\n    command: [sh, -c, 'echo here; exec sleep infinity']\n",
+    );
+    project.compose(&["up", "--detach"]);
+    let client = Client::new(&relay(engine.socket()).await, project.name().parse().unwrap()).unwrap();
+    let using = async {
+        seen(&client, "it runs", |snapshot| snapshot.service(&name("web")).is_up()).await;
+        let web = container(&client, "web").await;
+        client.restart(&web.id, web.stop_timeout).await.unwrap();
+        assert!(client.inspect(&web.id).await.unwrap().started_at > web.started_at);
+        assert_eq!(client.logs(&web.id, 1).await.unwrap().lines[0].text, "here");
+        assert_eq!(client.exec(&web.id, Exec::new(["echo", "there"])).await.unwrap().stdout, b"there\n");
+        engine.docker(&["kill", web.id.as_str()]);
+        seen(&client, "it died", |snapshot| snapshot.service(&name("web")).status() == "exited").await;
+    };
+    tokio::select! {
+        () = client.watch() => unreachable!(),
+        () = using => {}
+    }
+}
