@@ -110,7 +110,8 @@ impl Stack {
 
 #[tokio::test]
 async fn the_stack_backs_its_database_up_and_looks_after_its_services() {
-    let stack = Stack::start("");
+    // All but Compose goes through the proxy.
+    let stack = Stack::start("COMPOSE_PROFILES=socket-proxy\nDOCKER_SDK_HOST=tcp://socket-proxy:2375\n");
     for service in ["recovery", "postgres", "redis", "orchestrator", "chat-api"] {
         stack.until_healthy(service).await;
     }
@@ -118,6 +119,24 @@ async fn the_stack_backs_its_database_up_and_looks_after_its_services() {
     assert_eq!(recovery["HostConfig"]["ReadonlyRootfs"], true);
     assert_eq!(recovery["HostConfig"]["CapDrop"], json!(["ALL"]));
     assert_eq!(recovery["Config"]["ExposedPorts"], json!({ "8888/tcp": {} }));
+
+    let by_proxy = |args: &[&str]| {
+        let docker =
+            ["exec", &stack.project.container("recovery"), "docker", "-H", "tcp://socket-proxy:2375"];
+        stack.engine.try_docker(&[&docker[..], args].concat())
+    };
+    let database = stack.project.container("postgres");
+    by_proxy(&["inspect", &database]).expect("what it takes to watch is let through");
+    for refused in [
+        &["exec", &database, "true"][..],
+        &["rm", "--force", &database],
+        &["stop", &database],
+        &["volume", "ls"],
+        &["create", DockerEngine::IMAGE],
+    ] {
+        let error = by_proxy(refused).expect_err("the proxy lets nothing else through");
+        assert!(error.contains("403"), "{refused:?}: {error}");
+    }
 
     // A backup of PostgreSQL 17 with its client programs, and back.
     stack.psql("CREATE EXTENSION vector");
