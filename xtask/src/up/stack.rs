@@ -24,7 +24,7 @@ services:
     init: true
     restart: unless-stopped
     environment: {NAME: postgres, PORT: 5432}
-    healthcheck: {test: [CMD, sample-service, check], interval: 2s, timeout: 3s, start_period: 5s, retries: 2}
+    healthcheck: {test: [CMD, sample-service, check], interval: 2s, timeout: 5s, start_period: 20s, retries: 2}
 
   redis:
     <<: *stand-in
