@@ -148,6 +148,10 @@ pub(crate) struct PendingFiles {
     pub retired: Option<DatabaseName>,
     /// The directories.
     pub switches: Vec<Switch>,
+    /// Whether it is known that the databases have changed. Until then their names tell it; but a database that was
+    /// replaced may be dropped later, and the directories must follow all the same.
+    #[serde(default)]
+    pub swapped: bool,
 }
 
 /// The documents, each changed by one writer at a time.

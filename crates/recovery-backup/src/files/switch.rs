@@ -98,6 +98,11 @@ impl KeptDirectory {
         self.kept.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
+    /// Whether this switch has a use for them.
+    pub(crate) fn is_needed_by(&self, switch: &Switch) -> bool {
+        switch.uses().contains(&self.kept)
+    }
+
     /// Removes them. That they are gone already is no error.
     pub(crate) fn remove(&self) -> io::Result<()> {
         remove(&self.kept)
@@ -162,6 +167,11 @@ impl Switch {
     fn moving(&self) -> PathBuf {
         let name = self.kept.file_name().unwrap_or_default().to_string_lossy().into_owned();
         self.target.join(name.replacen(BEFORE, MOVING, 1))
+    }
+
+    /// Where contents may be that have not come to their place: until it is done, nothing of this may be removed.
+    fn uses(&self) -> [PathBuf; 3] {
+        [self.incoming.clone(), self.moving(), self.kept.clone()]
     }
 
     /// Does what is left to do.
@@ -297,9 +307,14 @@ fn free_name(directory: &Path, name: &OsString) -> io::Result<PathBuf> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Removes what earlier stagings have left beside or in these directories. Nobody may be staging.
-pub(crate) fn sweep(directories: &[IncludedDirectory]) -> Vec<String> {
+/// Removes what earlier stagings have left beside or in these directories, but nothing that an unfinished switch needs:
+/// once directories were exchanged, the name of what was staged is that of the contents from before. Nobody may be
+/// staging.
+pub(crate) fn sweep(directories: &[IncludedDirectory], unfinished: &[Switch]) -> Vec<String> {
     let mut swept = Vec::new();
+    let uses: Vec<PathBuf> = unfinished.iter().flat_map(Switch::uses).collect();
+    // By name alone: the same directory may be reached by another path now, and no two operations share a name.
+    let is_needed = |name: &OsString| uses.iter().any(|path| path.file_name() == Some(name));
     for directory in directories {
         let Ok(Some(target)) = resolve(&directory.path) else { continue };
         let parent = target.parent().unwrap_or(Path::new("/"));
@@ -308,7 +323,7 @@ pub(crate) fn sweep(directories: &[IncludedDirectory]) -> Vec<String> {
             for name in names(place).unwrap_or_default() {
                 let is_ours =
                     name.to_str().and_then(|name| name.strip_prefix(&prefix)).is_some_and(is_short_id);
-                if is_ours && discard(&place.join(&name)) {
+                if is_ours && !is_needed(&name) && discard(&place.join(&name)) {
                     swept.push(name.to_string_lossy().into_owned());
                 }
             }

@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 
 use super::BackupService;
 use crate::{
-    BackupError, IncludedFiles, KeptDirectory, Member, SwitchedDirectory,
+    BackupError, IncludeName, IncludedFiles, KeptDirectory, Member, SwitchedDirectory,
     archive::{DATABASE, Extract, Flaw, Visitor},
     files::{Place, Sink, Stage, Staged, Switch, sweep},
     records::PendingFiles,
@@ -143,6 +143,7 @@ impl BackupService {
         context: &dyn OperationContext,
     ) -> Result<(Vec<Stage>, Vec<String>), BackupError> {
         let include = self.settings.include.clone();
+        let unfinished = self.unfinished_switches().await?;
         let (backups, id) = (self.settings.directory.clone(), context.id());
         if files.is_empty() {
             return Ok((Vec::new(), Vec::new()));
@@ -167,7 +168,7 @@ impl BackupService {
                     files.files, files.name
                 ));
             }
-            sweep(&include);
+            sweep(&include, &unfinished);
             require_room(&places)?;
             let stages: Result<_, BackupError> =
                 places.into_iter().map(|(place, _)| Stage::begin(place, id)).collect();
@@ -187,7 +188,8 @@ impl BackupService {
         if switches.is_empty() {
             return Ok(None);
         }
-        let pending = PendingFiles { live: live.clone(), retired: retired.cloned(), switches };
+        let pending =
+            PendingFiles { live: live.clone(), retired: retired.cloned(), switches, swapped: false };
         self.records.set_pending_files(Some(&pending)).await?;
         directories.announced();
         Ok(Some(pending))
@@ -209,6 +211,10 @@ impl BackupService {
         pending: PendingFiles,
         context: &dyn OperationContext,
     ) -> (Vec<SwitchedDirectory>, Vec<String>) {
+        let pending = PendingFiles { swapped: true, ..pending };
+        if let Err(error) = self.records.set_pending_files(Some(&pending)).await {
+            tracing::warn!(%error, "it is not written down that files are to follow now; the databases' names tell it");
+        }
         let (mut switched, mut warnings, mut left) = (Vec::new(), Vec::new(), Vec::new());
         context.report(Progress::phase("switching files"));
         for switch in pending.switches.iter().cloned() {
@@ -262,7 +268,7 @@ impl BackupService {
         let databases = self.database.databases().await?;
         let exists = |name: &DatabaseName| databases.iter().any(|entry| entry.name == *name);
         // The names change in one transaction: where the old database has its new name, the other has taken over.
-        let swapped = exists(pending.retired.as_ref().unwrap_or(&pending.live));
+        let swapped = pending.swapped || exists(pending.retired.as_ref().unwrap_or(&pending.live));
         let mut done = Vec::new();
         let mut left = Vec::new();
         for switch in pending.switches.iter().cloned() {
@@ -288,7 +294,7 @@ impl BackupService {
                 }
             }
         }
-        let left = (!left.is_empty()).then_some(PendingFiles { switches: left, ..pending });
+        let left = (!left.is_empty()).then_some(PendingFiles { switches: left, swapped, ..pending });
         self.records.set_pending_files(left.as_ref()).await?;
         Ok(done)
     }
@@ -300,18 +306,30 @@ impl BackupService {
         }
         match self.records.pending_files().await?.and_then(|pending| pending.switches.into_iter().next()) {
             None => Ok(()),
-            Some(switch) => Err(BackupError::IncludeUnusable {
-                name: switch.name,
-                why: "an earlier restore has replaced its files only in part".to_owned(),
-                hint: "The log of the recovery service says what is in the way. Mend that, then try again.",
-            }),
+            Some(switch) => Err(unsettled(switch.name)),
         }
+    }
+
+    /// What is left to do with included directories.
+    async fn unfinished_switches(&self) -> Result<Vec<Switch>, BackupError> {
+        Ok(self.records.pending_files().await?.map(|pending| pending.switches).unwrap_or_default())
+    }
+
+    /// Which directory of these still needs what is kept of it, where one does.
+    pub(super) async fn needed_by_unfinished(
+        &self,
+        kept: &[KeptDirectory],
+    ) -> Result<Option<IncludeName>, BackupError> {
+        let unfinished = self.unfinished_switches().await?;
+        let needed = |kept: &&KeptDirectory| unfinished.iter().any(|switch| kept.is_needed_by(switch));
+        Ok(kept.iter().find(needed).map(|kept| kept.name.clone()))
     }
 
     /// Removes what restores that were cut off have staged. Returns what was removed, in words.
     pub(super) async fn sweep_staged_files(&self) -> Result<Vec<String>, BackupError> {
         let include = self.settings.include.clone();
-        let swept = blocking(move || Ok(sweep(&include))).await?;
+        let unfinished = self.unfinished_switches().await?;
+        let swept = blocking(move || Ok(sweep(&include, &unfinished))).await?;
         Ok(swept.into_iter().map(|name| format!("removed the staged files {name}")).collect())
     }
 
@@ -339,6 +357,15 @@ pub(super) fn words_about_gone(kept: &[KeptDirectory]) -> Vec<String> {
         ))
     };
     kept.iter().filter_map(gone).collect()
+}
+
+/// Said where the work of an earlier operation is not done.
+pub(super) fn unsettled(name: IncludeName) -> BackupError {
+    BackupError::IncludeUnusable {
+        name,
+        why: "an earlier restore has replaced its files only in part".to_owned(),
+        hint: "The log of the recovery service says what is in the way. Mend that, then try again.",
+    }
 }
 
 /// What became of a switch.

@@ -3,7 +3,11 @@
 use recovery_core::{OperationId, Progress, crash_point, database::DatabaseName, port::OperationContext};
 use serde_json::json;
 
-use super::{BackupService, ExclusiveLock, files::words_about_gone, take_over::id_from_name};
+use super::{
+    BackupService, ExclusiveLock,
+    files::{unsettled, words_about_gone},
+    take_over::id_from_name,
+};
 use crate::{BackupError, KeptDirectory, ReplacedDatabase, RollbackReport};
 
 impl BackupService {
@@ -63,6 +67,12 @@ impl BackupService {
         context: &dyn OperationContext,
     ) -> Result<ReplacedDatabase, BackupError> {
         let target = self.find_replaced(restore).await?;
+        for done in self.settle_files().await? {
+            tracing::warn!("{done}");
+        }
+        if let Some(name) = self.needed_by_unfinished(&target.files).await? {
+            return Err(unsettled(name));
+        }
         context.record("dropping", json!({ "database": &target.replaced_database })).await?;
         self.database.drop_database(&target.replaced_database).await?;
         crash_point("drop-replaced:dropped");
@@ -121,6 +131,9 @@ impl BackupService {
                 entry.files.iter().filter(|kept| !exist.iter().any(|other| other.files.contains(kept)));
             let files: Vec<KeptDirectory> = files.cloned().collect();
             let names: Vec<String> = files.iter().map(KeptDirectory::kept_as).collect();
+            if self.needed_by_unfinished(&files).await?.is_some() {
+                continue;
+            }
             match self.remove_kept(files).await {
                 Ok(()) => {
                     self.forget_replaced(&entry.replaced_database).await;

@@ -22,13 +22,13 @@ use tokio::sync::Notify;
 use crate::fixture::{DATABASE, Fixture};
 
 /// A database with a table of files, and the directory that they are in.
-struct World {
-    fixture: Fixture,
-    place: tempfile::TempDir,
+pub(crate) struct World {
+    pub fixture: Fixture,
+    pub place: tempfile::TempDir,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = tempfile::tempdir().unwrap();
         let include = vec![include("sources", &place.path().join("sources"))];
         let fixture = Fixture::on(PostgresServer::start(), |settings| settings.include = include);
@@ -44,18 +44,18 @@ impl World {
     }
 
     /// A file and its row.
-    fn add(&self, name: &str) {
+    pub(crate) fn add(&self, name: &str) {
         fs::write(self.sources().join(name), name).unwrap();
         self.fixture.sql(&format!("INSERT INTO files VALUES ('{name}')"));
     }
 
-    fn remove(&self, name: &str) {
+    pub(crate) fn remove(&self, name: &str) {
         fs::remove_file(self.sources().join(name)).unwrap();
         self.fixture.sql(&format!("DELETE FROM files WHERE name = '{name}'"));
     }
 
     /// What is in the directory, which must be what is in the table.
-    fn holds(&self) -> Vec<String> {
+    pub(crate) fn holds(&self) -> Vec<String> {
         let files = self.files();
         let rows = self.fixture.sql("SELECT name FROM files ORDER BY 1");
         assert_eq!(files, rows.lines().collect::<Vec<_>>(), "the files and their rows");
@@ -69,7 +69,7 @@ impl World {
     }
 
     /// Everything that restores have put beside the directory or at the top of it.
-    fn traces(&self) -> Vec<String> {
+    pub(crate) fn traces(&self) -> Vec<String> {
         let mut traces = names(self.place.path());
         traces.retain(|name| name != "sources");
         traces.extend(names(&self.sources()).into_iter().filter(|name| name.starts_with(".recovery-")));
@@ -77,7 +77,7 @@ impl World {
     }
 
     /// Another instance, after a restart.
-    fn restarted(&self) -> BackupService {
+    pub(crate) fn restarted(&self) -> BackupService {
         self.fixture.another(|settings| settings.include = vec![include("sources", &self.sources())])
     }
 }

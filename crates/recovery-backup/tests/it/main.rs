@@ -26,5 +26,6 @@ mod locks;
 mod proof;
 mod replaceable;
 mod round_trip;
+mod stuck_files;
 mod uploads;
 mod versions;

@@ -160,7 +160,7 @@ fn once_something_has_come_in_it_is_too_late_to_take_back() {
         let Changed { world, archive, new, _mounted, .. } = changed(manner);
         let staged = world.stage(&archive);
         let switch = staged.switch(AT).unwrap();
-        let last = if manner == Manner::Whole { "retire" } else { "tidy" };
+        let last = if manner == Manner::Whole { "retire" } else { "move in" };
         let gate = |step| if step == last { Err(io::Error::other("cut off")) } else { Ok(()) };
         switch.carry_out(&gate).unwrap_err();
         assert!(!switch.take_back().unwrap());
@@ -273,7 +273,7 @@ fn a_sweep_removes_what_was_staged_and_nothing_else() {
     for name in [".recovery-stage-0123456789ab", ".recovery-stage-mine", ".recovery-before-20260201_000000"] {
         world.write(&format!("{name}/file"), "");
     }
-    let mut swept = sweep(std::slice::from_ref(&world.include));
+    let mut swept = sweep(std::slice::from_ref(&world.include), &[]);
     swept.sort();
     assert_eq!(swept, [".recovery-stage-0123456789ab", "sources.recovery-0123456789ab"]);
     assert!(world.path("other.recovery-0123456789ab/file").exists());
@@ -286,6 +286,25 @@ fn a_sweep_removes_what_was_staged_and_nothing_else() {
             "sources.recovery-notes"
         ]
     );
+}
+
+#[test]
+fn a_sweep_leaves_what_an_unfinished_switch_needs() {
+    for manner in [Manner::Whole, Manner::Contents] {
+        let Changed { world, archive, old, new, _mounted } = changed(manner);
+        let staged = world.stage(&archive);
+        let switch = staged.switch(AT).unwrap();
+        staged.release();
+        let last = if manner == Manner::Whole { "retire" } else { "move in" };
+        let before_last = |step| if step == last { Err(io::Error::other("cut off here")) } else { Ok(()) };
+        switch.carry_out(&before_last).unwrap_err();
+        let include = std::slice::from_ref(&world.include);
+        assert_eq!(sweep(include, std::slice::from_ref(&switch)), Vec::<String>::new());
+        switch.carry_out(DONE).unwrap();
+        assert_eq!(tree(world.source()), new);
+        switch.keeps().switch(LATER).unwrap().carry_out(DONE).unwrap();
+        assert_eq!(tree(world.source()), old, "{manner:?}");
+    }
 }
 
 #[test]
