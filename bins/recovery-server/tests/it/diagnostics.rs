@@ -6,7 +6,7 @@ use std::{
 };
 
 use recovery_core::port::EngineError;
-use recovery_server::troubleshoot::ProviderAddresses;
+use recovery_server::{app::App, troubleshoot::ProviderAddresses};
 use recovery_testkit::{EngineContainer, EnginePoint, FakeDatabase};
 use serde_json::{Value, json};
 
@@ -187,7 +187,8 @@ async fn then_whoever_there_is_a_key_for_is_asked() {
 
 #[actix_web::test]
 async fn one_that_fails_is_followed_by_the_next() {
-    let babbling = format!("{{\"choices\":[{}]}}", " ".repeat(2 * 1024 * 1024));
+    let endless = " ".repeat(2 * 1024 * 1024);
+    let babbling = format!("{{\"choices\":[{{\"message\":{{\"content\":\"x\"}}}}]{endless}}}");
     for (manner, models) in [
         (Manner::Refuses(500), &["qwen3:8b"][..]),
         (Manner::Babbles("no JSON".to_owned()), &["qwen3:8b"]),
@@ -220,6 +221,18 @@ async fn one_that_says_nothing_is_given_up_in_time() {
     let answer = ask(&world, json!({ "message": "?" })).await;
     assert_eq!(answer.json["provider"], "groq");
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+}
+
+#[actix_web::test]
+async fn only_some_questions_are_answered_at_once() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let local = format!("http://{}", silent.local_addr().unwrap());
+    let world = world_with(ProviderAddresses { ollama: local, ..nowhere() }, ENVIRONMENT).await;
+    let questions = (0..App::QUESTIONS + 1).map(|_| ask(&world, json!({ "message": "?" })));
+    let answers = futures_util::future::join_all(questions).await;
+    let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 200, 200, 200, 409]);
 }
 
 #[actix_web::test]
