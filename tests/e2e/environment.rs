@@ -116,6 +116,26 @@ async fn the_environment_is_shown_and_changed_as_compose_reads_it() {
         assert_eq!(platform.as_compose_reads(name), value, "{name}");
     }
 
+    let get = platform.world.run(&["env", "get", "VLLM_MODEL"]);
+    assert_eq!((get.status.code(), String::from_utf8(get.stdout).unwrap()), (Some(0), format!("{model}\n")));
+    let through = ["--url", &service.url, "env", "get"];
+    assert_eq!(platform.world.run_json(&through), platform.world.run_json(&["env", "get"]));
+    assert_eq!(platform.world.run_json(&through)["HF_TOKEN"], "hf_h...ter2");
+    for (arguments, status) in [
+        (&["env", "get", "POSTGRES_PASSWORD"][..], 3),
+        (&["env", "set", "POSTGRES_PASSWORD=x"], 2),
+        (&["env", "set", "HF_TOKEN=x"], 2),
+        (&["env", "set", "SELFMOD_RATE_LIMIT_PER_HOUR=x"], 2),
+        (&["--url", &service.url, "env", "set", "PATH=x"], 2),
+        // It has this value already.
+        (&["env", "set", "LOG_LEVEL=warning"], 0),
+        (&["--url", &service.url, "env", "set", "LOG_LEVEL=warning"], 0),
+    ] {
+        let output = platform.world.run(arguments);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {output:?}");
+    }
+    assert_eq!(platform.env(), expect);
+
     let late = service
         .admin(Method::PATCH, "/env")
         .header("If-Match", tag)
@@ -137,8 +157,9 @@ async fn the_environment_is_shown_and_changed_as_compose_reads_it() {
     let audit = service.get_json("/audit?limit=100").await.assert_ok();
     let outcomes: Vec<&str> =
         audit.as_array().unwrap().iter().map(|entry| entry["outcome"].as_str().unwrap()).collect();
-    assert_eq!(outcomes.iter().filter(|outcome| **outcome == "succeeded").count(), 1);
-    assert_eq!(outcomes.iter().filter(|outcome| **outcome == "refused").count(), 6);
+    // Of the command line, three times refused and twice done.
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == "succeeded").count(), 1 + 2);
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == "refused").count(), 6 + 3);
     let state = platform.world.backups().join(".state");
     assert_no_secret(&fs::read_to_string(state.join("audit.jsonl")).unwrap());
     assert!(

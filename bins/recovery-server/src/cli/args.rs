@@ -9,7 +9,7 @@ const EXIT_STATUS: &str = "Exit status:
   0    done
   1    failed
   2    wrong arguments or settings; nothing was begun
-  3    there is no such backup or restore
+  3    there is no such backup, restore or variable
   4    another operation is in the way
   5    the backup is damaged, or cannot be used here
   6    PostgreSQL, its client programs, a directory or the service at --url cannot be used
@@ -112,6 +112,12 @@ pub enum Command {
     },
     /// Shows the database, the backups and what is running
     Status,
+    /// Shows or changes the variables of the `.env` that may be
+    Env {
+        /// What is done with them
+        #[command(subcommand)]
+        action: EnvAction,
+    },
     /// Shows the settings in effect, without secrets
     Config {
         /// Prints the reference of all settings instead (Markdown)
@@ -120,6 +126,22 @@ pub enum Command {
     },
     /// Prints the OpenAPI document of the service
     Openapi,
+}
+
+/// What is done with the variables of the `.env`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum EnvAction {
+    /// Shows them, secrets masked
+    Get {
+        /// This one alone
+        name: Option<String>,
+    },
+    /// Changes them, all or none
+    Set {
+        /// NAME=VALUE; for a NAME alone, as secrets need it, the value is read from standard input, a line for each
+        #[arg(required = true)]
+        assignments: Vec<String>,
+    },
 }
 
 /// How thoroughly a backup is checked.
@@ -187,6 +209,12 @@ mod tests {
         check("unpin x.tar", "Unpin { file: \"x.tar\" }");
         check("rollback", "Rollback { id: None, yes: false }");
         check("rollback 018f0000-0000-7000-8000-000000000000 --yes", "Rollback { id: Some(018f0000");
+        check("env get", "Env { action: Get { name: None } }");
+        check("env get LOG_LEVEL", "Env { action: Get { name: Some(\"LOG_LEVEL\") } }");
+        check(
+            "env set LOG_LEVEL=x HF_TOKEN",
+            "Env { action: Set { assignments: [\"LOG_LEVEL=x\", \"HF_TOKEN\"] } }",
+        );
         check("config --reference", "Config { reference: true }");
     }
 
@@ -201,6 +229,8 @@ mod tests {
             "rollback newest",
             "backups --secret hunter2",
             "config --reference --json",
+            "env",
+            "env set",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

@@ -1,9 +1,10 @@
 //! What the commands need, whichever way they get it: from the parts of this process, or from a running service.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 use recovery_core::{BackupName, Operation, OperationId, OperationKind, VerifyLevel};
+use secrecy::SecretString;
 
 use super::{
     failure::Failure,
@@ -71,6 +72,15 @@ pub(super) trait Backend {
 
     /// The overview.
     async fn status(&self) -> Result<Status, Failure>;
+
+    /// The variables of the `.env` that may be seen, secrets masked.
+    async fn environment(&self) -> Result<BTreeMap<String, String>, Failure>;
+
+    /// Gives variables new values, all of them or none, and returns them as they may be seen.
+    async fn change_environment(
+        &self,
+        updates: Vec<(String, SecretString)>,
+    ) -> Result<BTreeMap<String, String>, Failure>;
 
     /// Begins something.
     async fn begin(&self, task: &Task) -> Result<OperationId, Failure>;

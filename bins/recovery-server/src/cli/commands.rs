@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     backend::{Backend, Task},
+    environment,
     failure::Failure,
     follow::{Interrupts, Signals, carry_out},
     output::Output,
@@ -108,6 +109,29 @@ impl Session<'_> {
     pub(super) async fn status(&mut self) -> Result<(), Failure> {
         let status = self.backend.status().await?;
         self.output.result(&status, || render::status(&status))
+    }
+
+    /// `env get [NAME]`
+    pub(super) async fn environment(&mut self, name: Option<&str>) -> Result<(), Failure> {
+        let mut variables = self.backend.environment().await?;
+        let Some(name) = name else {
+            return self.output.result(&variables, || render::variables(&variables));
+        };
+        variables.retain(|variable, _| variable == name);
+        let Some(value) = variables.get(name) else {
+            let detail = format!("{name} does not stand in the .env file, or may not be seen.");
+            return Err(Problem::new(ErrorCode::NotFound, detail)
+                .hint("`nova-recovery env get` lists the others.")
+                .into());
+        };
+        self.output.result(&variables, || render::printable(value))
+    }
+
+    /// `env set NAME=VALUE…`
+    pub(super) async fn change_environment(&mut self, assignments: &[String]) -> Result<(), Failure> {
+        let updates = environment::assignments(assignments, &mut io::stdin().lock())?;
+        let variables = self.backend.change_environment(updates).await?;
+        self.output.result(&variables, || render::variables(&variables))
     }
 
     async fn find(&self, name: &BackupName) -> Result<Backup, Failure> {

@@ -1,13 +1,15 @@
 //! The commands on the database and the backup directory themselves, with the parts that the service is made of, in
 //! this process and under the locks that a service takes.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use recovery_core::{
     Actor, BackupKind, BackupName, ErrorCode, Operation, OperationId, OperationKind, OperationState, Problem,
     port::{AuditEntry, AuditOutcome},
 };
+use recovery_env::Expected;
+use secrecy::SecretString;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
@@ -195,6 +197,20 @@ impl Backend for Direct {
             status.database.error = Some(failure.problem.detail);
         }
         Ok(status)
+    }
+
+    async fn environment(&self) -> Result<BTreeMap<String, String>, Failure> {
+        shown(view::Variables::from(self.app.environment().await.map_err(begun)?))
+    }
+
+    async fn change_environment(
+        &self,
+        updates: Vec<(String, SecretString)>,
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        let changed = self.app.change_environment(updates, Expected::Any).await;
+        let outcome = if changed.is_ok() { AuditOutcome::Succeeded } else { AuditOutcome::Refused };
+        self.audit_as("change_environment", None, outcome, None).await;
+        shown(view::Variables::from(changed.map_err(begun)?))
     }
 
     async fn begin(&self, task: &Task) -> Result<OperationId, Failure> {

@@ -30,7 +30,10 @@ impl Status {
     #[must_use]
     pub fn of(code: ErrorCode) -> Self {
         match code {
-            ErrorCode::InvalidRequest | ErrorCode::InvalidName | ErrorCode::InvalidBody => Self::Usage,
+            ErrorCode::InvalidRequest
+            | ErrorCode::InvalidName
+            | ErrorCode::InvalidBody
+            | ErrorCode::EnvironmentRefused => Self::Usage,
             ErrorCode::NotFound => Self::NotFound,
             ErrorCode::Busy => Self::Busy,
             ErrorCode::BackupDamaged | ErrorCode::BackupIncompatible => Self::Damaged,

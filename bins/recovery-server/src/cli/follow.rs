@@ -147,6 +147,10 @@ mod tests {
     use recovery_core::{Actor, BackupName, OperationKind};
     use time::macros::datetime;
 
+    use std::collections::BTreeMap;
+
+    use secrecy::SecretString;
+
     use super::*;
     use crate::cli::{
         args::Global,
@@ -196,6 +200,15 @@ mod tests {
             unreachable!()
         }
         async fn status(&self) -> Result<Overview, Failure> {
+            unreachable!()
+        }
+        async fn environment(&self) -> Result<BTreeMap<String, String>, Failure> {
+            unreachable!()
+        }
+        async fn change_environment(
+            &self,
+            _: Vec<(String, SecretString)>,
+        ) -> Result<BTreeMap<String, String>, Failure> {
             unreachable!()
         }
         async fn begin(&self, _: &Task) -> Result<OperationId, Failure> {

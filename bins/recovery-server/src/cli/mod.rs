@@ -6,6 +6,7 @@ mod args;
 mod backend;
 mod commands;
 mod direct;
+mod environment;
 mod failure;
 mod file;
 mod follow;
@@ -24,7 +25,7 @@ use clap::Parser as _;
 
 use recovery_core::VerifyLevel;
 
-pub use args::{Arguments, Command, Global};
+pub use args::{Arguments, Command, EnvAction, Global};
 pub use failure::{Failure, Status};
 
 use crate::{
@@ -140,6 +141,10 @@ async fn work(
             session.upload(Task::Upload(file, name)).await
         }
         Command::Status => session.status().await,
+        Command::Env { action: EnvAction::Get { name } } => session.environment(name.as_deref()).await,
+        Command::Env { action: EnvAction::Set { assignments } } => {
+            session.change_environment(&assignments).await
+        }
         Command::Serve | Command::Config { .. } | Command::Openapi => Ok(()),
     }
 }

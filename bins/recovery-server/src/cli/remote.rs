@@ -1,6 +1,6 @@
 //! The commands through a running service, over HTTP.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use async_trait::async_trait;
 use recovery_core::{BackupName, ErrorCode, Operation, OperationId, Problem, problem::FieldError};
@@ -205,6 +205,19 @@ impl Backend for Remote {
 
     async fn status(&self) -> Result<Status, Failure> {
         self.get(&["status"]).await
+    }
+
+    async fn environment(&self) -> Result<BTreeMap<String, String>, Failure> {
+        self.get(&["env"]).await
+    }
+
+    async fn change_environment(
+        &self,
+        updates: Vec<(String, SecretString)>,
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        let updates: BTreeMap<&str, &str> =
+            updates.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect();
+        self.send(self.request(Method::PATCH, &["env"]).json(&json!({ "updates": updates }))).await
     }
 
     async fn begin(&self, task: &Task) -> Result<OperationId, Failure> {

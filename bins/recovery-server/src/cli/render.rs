@@ -1,5 +1,7 @@
 //! How things look on a terminal. Pure: values in, text out.
 
+use std::collections::BTreeMap;
+
 use recovery_core::{BackupKind, DrillResult, OperationKind, Progress, Unit, Verification, VerifyLevel};
 use time::OffsetDateTime;
 
@@ -292,6 +294,12 @@ fn grouped(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// Variables of the `.env`.
+pub(super) fn variables(variables: &BTreeMap<String, String>) -> String {
+    let rows: Vec<_> = variables.iter().map(|(name, value)| vec![name.clone(), printable(value)]).collect();
+    table(&["NAME", "VALUE"], &rows)
 }
 
 /// Names from elsewhere must not steer the terminal.
