@@ -373,14 +373,14 @@ async fn the_overview_is_made_once_for_all_and_anew_when_something_happens() {
     let connected =
         async |world: &World| world.send(Call::get("status")).await.json["database"]["connected"].clone();
     let mut first = world.database.faults().hold_next(DatabasePoint::Overview);
-    let (answers, ()) =
-        tokio::join!(futures_util::future::join_all((0..20).map(|_| connected(&world))), async {
-            first.reached().await;
-            // The second would fail.
-            let away = || DatabaseError::TimedOut { doing: "anything".to_owned() };
-            world.database.faults().fail_next(DatabasePoint::Overview, away);
-            first.release();
-        });
+    // The second would fail.
+    let away = || DatabaseError::TimedOut { doing: "anything".to_owned() };
+    world.database.faults().fail_next(DatabasePoint::Overview, away);
+    let everybody = futures_util::future::join_all((0..20).map(|_| connected(&world)));
+    let (answers, ()) = tokio::join!(everybody, async {
+        first.reached().await;
+        first.release();
+    });
     assert!(answers.iter().all(|connected| *connected == true), "{answers:?}");
     assert_eq!(connected(&world).await, true, "nothing has happened since");
     let redis = world.engine.look_for("redis");
