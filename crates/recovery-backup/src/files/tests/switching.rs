@@ -160,7 +160,7 @@ fn once_something_has_come_in_it_is_too_late_to_take_back() {
         let Changed { world, archive, new, _mounted, .. } = changed(manner);
         let staged = world.stage(&archive);
         let switch = staged.switch(AT).unwrap();
-        let last = if manner == Manner::Whole { "retire" } else { "move in" };
+        let last = if manner == Manner::Whole { "retire" } else { "tidy" };
         let gate = |step| if step == last { Err(io::Error::other("cut off")) } else { Ok(()) };
         switch.carry_out(&gate).unwrap_err();
         assert!(!switch.take_back().unwrap());
