@@ -16,6 +16,7 @@ mod order;
 mod pack;
 mod place;
 mod read;
+mod rights;
 mod stage;
 mod switch;
 mod walk;

@@ -9,7 +9,7 @@ use std::{
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use serde::{Deserialize, Serialize};
 
-use super::{IncludeName, IncludedDirectory, is_reserved, mounts::Mounts};
+use super::{IncludeName, IncludedDirectory, is_reserved, mounts::Mounts, rights::is_ours};
 use crate::BackupError;
 
 /// How contents take the place of what is there.
@@ -134,7 +134,8 @@ fn may_change(directory: &Path) -> io::Result<bool> {
     }
 }
 
-/// Whether everything in a directory can be moved to another one: a directory only by those who may write it.
+/// Whether everything in a directory can be moved to another one: a directory only by those who may write it, or who
+/// own it and can allow it.
 fn contents_may_be_moved(target: &Path) -> io::Result<bool> {
     if !target.exists() || !may_change(target)? {
         return Ok(false);
@@ -142,7 +143,8 @@ fn contents_may_be_moved(target: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(target)? {
         let entry = entry?;
         let ours = !is_reserved(entry.file_name().as_encoded_bytes(), true);
-        if ours && entry.file_type()?.is_dir() && !may_change(&entry.path())? {
+        if ours && entry.file_type()?.is_dir() && !is_ours(&entry.metadata()?) && !may_change(&entry.path())?
+        {
             return Ok(false);
         }
     }

@@ -24,6 +24,7 @@ use super::{
     BEFORE, IncludeName, IncludedDirectory, MOVING, STAGE, is_reserved,
     mounts::Mounts,
     place::{Manner, Place, resolve},
+    rights::{unlock, unlock_all},
     stage::Stage,
 };
 
@@ -239,9 +240,9 @@ impl Switch {
                 let to = self.target.join(&name);
                 // A program may have made something of that name just now. Nobody's file is written over.
                 if exists(&to)? {
-                    rename_new(&to, &free_name(&self.kept, &name)?)?;
+                    carry(&to, &free_name(&self.kept, &name)?)?;
                 }
-                rename_new(&self.incoming.join(&name), &to)?;
+                carry(&self.incoming.join(&name), &to)?;
             }
             gate("tidy")?;
             fs::remove_dir(&self.incoming)?;
@@ -255,7 +256,7 @@ impl Switch {
         let moving = self.moving();
         if self.manner == Manner::Contents && !exists(&self.kept)? && exists(&moving)? {
             for name in names(&moving)? {
-                rename_new(&moving.join(&name), &free_name(&self.target, &name)?)?;
+                carry(&moving.join(&name), &free_name(&self.target, &name)?)?;
             }
             fs::remove_dir(&moving)?;
             sync(&self.target)?;
@@ -281,7 +282,7 @@ fn empty_into(from: &Path, to: &Path, gate: Gate<'_>) -> io::Result<()> {
         }
         for name in names {
             gate("move away")?;
-            match rename_new(&from.join(&name), &free_name(to, &name)?) {
+            match carry(&from.join(&name), &free_name(to, &name)?) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 moved => moved?,
             }
@@ -360,6 +361,9 @@ fn remove(path: &Path) -> io::Result<()> {
     }
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            unlock_all(path).and_then(|()| fs::remove_dir_all(path)).map_err(|_| error)
+        }
         removed => removed,
     }
 }
@@ -378,6 +382,20 @@ fn inode(path: &Path) -> io::Result<Option<u64>> {
         Ok(data) => Ok(Some(data.ino())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Renames into another directory, and fails where something has that name. A directory goes elsewhere only if it may
+/// be written; one that is ours may be for that moment. A crash then can leave it writable to its owner, and that is all.
+fn carry(from: &Path, to: &Path) -> io::Result<()> {
+    match rename_new(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let Some(unlocked) = unlock(from)? else { return Err(error) };
+            let moved = rename_new(from, to);
+            unlocked.lock()?;
+            moved
+        }
+        moved => moved,
     }
 }
 

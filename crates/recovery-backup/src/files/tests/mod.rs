@@ -3,6 +3,7 @@
 
 mod changing;
 mod hostile;
+mod rights;
 mod round_trip;
 mod switching;
 
