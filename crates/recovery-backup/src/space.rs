@@ -64,16 +64,18 @@ pub(crate) fn check(directory: &Path) -> Result<(), BackupError> {
     Ok(())
 }
 
-/// Returns once the disk of a directory is nearly full; never, where it does not become so or cannot be asked.
-pub(crate) async fn runs_out(directory: PathBuf) -> BackupError {
+/// Returns once the disk of one of these directories is nearly full; never, where none becomes so or can be asked.
+pub(crate) async fn runs_out(directories: Vec<PathBuf>) -> BackupError {
     loop {
         tokio::time::sleep(LOOK_AGAIN).await;
-        let directory = directory.clone();
-        let looked = tokio::task::spawn_blocking(move || check(&directory));
-        if let Ok(Ok(Err(error @ BackupError::SpaceRunsOut { .. }))) =
-            tokio::time::timeout(PATIENCE, looked).await
-        {
-            return error;
+        for directory in &directories {
+            let directory = directory.clone();
+            let looked = tokio::task::spawn_blocking(move || check(&directory));
+            if let Ok(Ok(Err(error @ BackupError::SpaceRunsOut { .. }))) =
+                tokio::time::timeout(PATIENCE, looked).await
+            {
+                return error;
+            }
         }
     }
 }

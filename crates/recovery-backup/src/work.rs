@@ -60,15 +60,15 @@ pub(crate) async fn watched<T: Send + 'static>(
     watch(context, phase, total, std::future::pending(), work).await
 }
 
-/// Like [`watched`], for work that writes: it is stopped before the disk of `directory` is full.
+/// Like [`watched`], for work that writes: it is stopped before the disk of one of the `directories` is full.
 pub(crate) async fn watched_on<T: Send + 'static>(
-    directory: &Path,
+    directories: Vec<PathBuf>,
     context: &dyn OperationContext,
     phase: &'static str,
     total: Option<u64>,
     work: impl FnOnce(&Meter) -> T + Send + 'static,
 ) -> Result<T, BackupError> {
-    watch(context, phase, total, space::runs_out(directory.to_owned()), work).await
+    watch(context, phase, total, space::runs_out(directories), work).await
 }
 
 async fn watch<T: Send + 'static>(

@@ -10,7 +10,7 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::{DirBuilderExt, FileExt, MetadataExt},
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use recovery_core::OperationId;
@@ -92,6 +92,11 @@ impl Stage {
     /// What the directory is called in archives.
     pub(crate) fn name(&self) -> &IncludeName {
         &self.place.name
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Gives a file that was put before a second name; both are paths below the directory.

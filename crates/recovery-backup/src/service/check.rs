@@ -1,6 +1,9 @@
 //! Checking a backup.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use recovery_core::{BackupKind, BackupName, Progress, Verification, VerifyLevel, port::OperationContext};
 
@@ -13,7 +16,7 @@ use crate::{
     archive::{ArchiveReader, DATABASE, Extract, Visitor},
     records::{CheckRecord, FileStamp},
     tools::{self, Tools},
-    work::{Meter, WorkDirectory, blocking, unless_cancelled, watched, watched_on},
+    work::{Meter, WorkDirectory, blocking, unless_cancelled, watched_on},
 };
 
 impl BackupService {
@@ -31,7 +34,9 @@ impl BackupService {
         let file = self.open(name).await?.file;
         let data = file.metadata().map_err(BackupError::storage("look at a backup", self.path(name)))?;
         let checked = match level {
-            VerifyLevel::Hashes => self.check_hashes(name, file, Arc::new(()), None, context).await.map(drop),
+            VerifyLevel::Hashes => {
+                self.check_hashes(name, file, Arc::new(()), Vec::new(), context).await.map(drop)
+            }
             VerifyLevel::Contents => self.check_contents(name, file, context).await,
             VerifyLevel::Restore => {
                 let hint = "Ask for a drill, which takes the lock that it needs.".to_owned();
@@ -64,15 +69,12 @@ impl BackupService {
         name: &BackupName,
         file: std::fs::File,
         visitor: Arc<dyn Visitor + Send>,
-        writes_to: Option<&Path>,
+        writes_to: Vec<PathBuf>,
         context: &dyn OperationContext,
     ) -> Result<Manifest, BackupError> {
         let total = file.metadata().map(|data| data.len()).ok();
         let reading = move |meter: &Meter| ArchiveReader::open(file)?.read_to_end(visitor.as_ref(), meter);
-        let read = match writes_to {
-            Some(place) => watched_on(place, context, "verifying", total, reading).await?,
-            None => watched(context, "verifying", total, reading).await?,
-        };
+        let read = watched_on(writes_to, context, "verifying", total, reading).await?;
         let manifest = read.map_err(|flaw| flawed(name, flaw))?;
         if manifest.filename != *name {
             return Err(BackupError::Damaged { name: name.clone(), why: renamed(&manifest.filename) });
@@ -94,8 +96,9 @@ impl BackupService {
             decode: true,
             inflate: None,
         };
-        let manifest =
-            self.check_hashes(name, file, Arc::new(extract), Some(scratch.path()), context).await?;
+        let manifest = self
+            .check_hashes(name, file, Arc::new(extract), vec![scratch.path().to_owned()], context)
+            .await?;
         context.report(Progress::phase("reading the table of contents"));
         let tools =
             Tools::able_to_read(&self.settings, self.runner.as_ref(), manifest.client_version).await?;

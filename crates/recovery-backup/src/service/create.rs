@@ -169,7 +169,7 @@ impl BackupService {
         let dump = manifest.members.iter().map(|member| member.size).sum();
         let total = includes.is_empty().then_some(dump);
         let disk = self.settings.directory.clone();
-        let written = watched_on(&disk, context, "archiving", total, move |meter| {
+        let written = watched_on(vec![disk], context, "archiving", total, move |meter| {
             write_archive(&target, &directory, &source, &mut manifest, &includes, meter)
         });
         match written.await? {

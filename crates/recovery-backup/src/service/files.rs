@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     os::unix::fs::MetadataExt,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -99,6 +99,11 @@ impl Unpack {
         Self { dump, stages: stages.collect(), warnings }
     }
 
+    /// Where the files are put.
+    pub(super) fn stages_in(&self) -> Vec<PathBuf> {
+        self.stages.values().filter_map(|stage| Some(lock(stage).as_ref()?.path().to_owned())).collect()
+    }
+
     /// Why an entry could not be put where it belongs, where one could not.
     pub(super) fn failure(&self) -> Option<BackupError> {
         self.stages.values().find_map(|stage| lock(stage).as_mut()?.failure())
@@ -136,14 +141,17 @@ impl Visitor for Unpack {
 
 impl BackupService {
     /// Makes ready for the files of a backup, and refuses what could not succeed. Those that no directory is included
-    /// for are left out, and so are those that the backup does not have.
+    /// for are left out, and so are those that the backup does not have. `besides` is where so many bytes more will be
+    /// written meanwhile.
     pub(super) async fn begin_staging(
         &self,
         files: Vec<HeldFiles>,
+        besides: Option<(&Path, u64)>,
         context: &dyn OperationContext,
     ) -> Result<(Vec<Stage>, Vec<String>), BackupError> {
         let include = self.settings.include.clone();
         let unfinished = self.unfinished_switches().await?;
+        let besides = besides.map(|(directory, size)| (directory.to_owned(), size));
         let (backups, id) = (self.settings.directory.clone(), context.id());
         if files.is_empty() {
             return Ok((Vec::new(), Vec::new()));
@@ -169,7 +177,7 @@ impl BackupService {
                 ));
             }
             sweep(&include, &unfinished);
-            require_room(&places)?;
+            require_room(&places, besides.as_ref())?;
             let stages: Result<_, BackupError> =
                 places.into_iter().map(|(place, _)| Stage::begin(place, id)).collect();
             Ok((stages?, warnings))
@@ -387,9 +395,13 @@ fn settle(switch: &Switch) -> Outcome {
     }
 }
 
-/// Asks each file system for the room that all directories on it need together.
-fn require_room(places: &[(Place, u64)]) -> Result<(), BackupError> {
+/// Asks each file system for the room that all directories on it need together, and what is written there besides.
+fn require_room(places: &[(Place, u64)], besides: Option<&(PathBuf, u64)>) -> Result<(), BackupError> {
     let mut needed: BTreeMap<u64, (&Path, u64)> = BTreeMap::new();
+    if let Some((directory, size)) = besides {
+        let data = fs::metadata(directory).map_err(BackupError::storage("look at", directory))?;
+        needed.insert(data.dev(), (directory, *size));
+    }
     for (place, size) in places {
         let on = if place.target.exists() { Some(place.target.as_path()) } else { place.target.parent() };
         let on = on.unwrap_or(Path::new("/"));

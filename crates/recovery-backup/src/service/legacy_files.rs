@@ -1,6 +1,9 @@
 //! The directories that an archive of the earlier service may hold beside its script, on their way to their places.
 
-use std::io::{self, Read};
+use std::{
+    io::{self, Read},
+    path::PathBuf,
+};
 
 use recovery_core::port::OperationContext;
 
@@ -66,6 +69,11 @@ impl LegacyFiles {
         })
     }
 
+    /// Where they are put.
+    pub(super) fn stages_in(&self) -> Vec<PathBuf> {
+        self.stages.iter().map(|stage| stage.path().to_owned()).collect()
+    }
+
     /// What is said where the archive could not be read to its end, or not be staged.
     pub(super) fn failure(&mut self, flaw: &Flaw) -> Option<BackupError> {
         match flaw {
@@ -102,7 +110,7 @@ impl BackupService {
             files: *files,
             size: *bytes,
         });
-        let (stages, warnings) = self.begin_staging(held.collect(), context).await?;
+        let (stages, warnings) = self.begin_staging(held.collect(), None, context).await?;
         Ok(LegacyFiles { stages, warnings, ..LegacyFiles::default() })
     }
 }

@@ -39,14 +39,14 @@ impl BackupService {
         let instead = self.settings.temporary_directory.clone();
         let file = file.file;
         let name_of_flaw = name.clone();
-        let (work, file, claimed) = blocking(move || {
+        let (work, file, claimed, dump) = blocking(move || {
             // What the manifest claims is compared with the file's size here, before room is asked for.
             let again = file.try_clone().map_err(BackupError::storage("open a backup", &directory))?;
             let archive =
                 ArchiveReader::open(file).map_err(|flaw| super::catalogue::flawed(&name_of_flaw, flaw))?;
             let claimed = archive.manifest().clone();
             let needed = size.saturating_sub(size_of_files(&claimed.files));
-            Ok((WorkDirectory::with_room(&directory, &instead, id, needed)?, again, claimed))
+            Ok((WorkDirectory::with_room(&directory, &instead, id, needed)?, again, claimed, needed))
         })
         .await?;
         crash_point("unpack:room-found");
@@ -55,19 +55,20 @@ impl BackupService {
             let stages = match files {
                 Files::Stage => {
                     let held = claimed.files.iter().map(HeldFiles::from).collect();
-                    self.begin_staging(held, context).await?
+                    self.begin_staging(held, Some((work.path(), dump)), context).await?
                 }
                 Files::Leave => Default::default(),
             };
             let into = work.path().to_owned();
             let extract = Extract { into, only: |_| true, decode: false, inflate };
             let unpack = Arc::new(Unpack::new(extract, stages));
-            let checked =
-                self.check_hashes(name, file, Arc::clone(&unpack) as _, Some(work.path()), context).await;
+            let writes_to = unpack.stages_in().into_iter().chain([work.path().to_owned()]).collect();
+            let checked = self.check_hashes(name, file, Arc::clone(&unpack) as _, writes_to, context).await;
             let manifest = checked.map_err(|error| unpack.failure().unwrap_or(error))?;
             Ok::<_, BackupError>((manifest, blocking(move || unpack.finish()).await?))
         };
-        if let Some(room) = room_to_inflate(claimed.database_size_bytes, work.path())? {
+        let staged = if files == Files::Stage { size_of_files(&claimed.files) } else { 0 };
+        if let Some(room) = room_to_inflate(claimed.database_size_bytes, staged, work.path())? {
             let again = file.try_clone().map_err(BackupError::storage("read a backup", self.path(name)))?;
             match pass(again, Some(Arc::clone(&room))).await {
                 Err(_) if room.is_exceeded() => {}
@@ -189,14 +190,19 @@ impl BackupService {
     }
 }
 
-/// How much may be written to inflate the dump of a database of this size; `None` where it is left compressed. It
+/// How much may be written to inflate the dump of a database of this size, beside files of `staged` bytes that may go to
+/// the same disk; `None` where it is left compressed. It
 /// must fit into memory together with what the server needs: from a disk, fewer bytes are read faster.
-fn room_to_inflate(database_size: u64, directory: &Path) -> Result<Option<Arc<Room>>, BackupError> {
+fn room_to_inflate(
+    database_size: u64,
+    staged: u64,
+    directory: &Path,
+) -> Result<Option<Arc<Room>>, BackupError> {
     const LARGEST_DATABASE: u64 = 2 * 1024 * 1024 * 1024;
     // A dump has no indexes, but it has what the database stores compressed, and numbers as text.
     let room = database_size.saturating_mul(2);
-    let wanted =
-        database_size <= LARGEST_DATABASE && space::require(directory, room.saturating_mul(2)).is_ok();
+    let wanted = database_size <= LARGEST_DATABASE
+        && space::require(directory, room.saturating_mul(2).saturating_add(staged)).is_ok();
     Ok(wanted.then(|| Room::new(room)))
 }
 

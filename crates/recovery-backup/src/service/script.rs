@@ -14,7 +14,7 @@ use crate::{
     BackupError,
     archive::Flaw,
     legacy::{Kind, Piece, Statement, TableName, read_all},
-    work::{Meter, unless_cancelled, watched},
+    work::{Meter, unless_cancelled, watched_on},
 };
 
 /// How many bytes of rows are sent at once.
@@ -63,7 +63,7 @@ impl BackupService {
         let (sender, receiver) = mpsc::channel(WAITING);
         let total = Some(file.size_bytes);
         let file = file.file;
-        let read = watched(context, "loading", total, move |meter| {
+        let read = watched_on(files.stages_in(), context, "loading", total, move |meter| {
             let sent = send(file, meter, sender, &mut files);
             (files, sent)
         });

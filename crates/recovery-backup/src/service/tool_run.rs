@@ -60,7 +60,7 @@ impl BackupService {
         let disk = watch.writes_to().map(Path::to_owned);
         let mut runs_out = pin!(async {
             match disk {
-                Some(directory) => space::runs_out(directory).await,
+                Some(directory) => space::runs_out(vec![directory]).await,
                 None => std::future::pending().await,
             }
         });

@@ -116,7 +116,7 @@ type Act = Box<dyn Fn() + Send + Sync>;
 
 /// A context that acts at a moment of its operation: does something when a phase begins, or stops for ever, as a crash
 /// does, when a step is to be written down.
-struct Staged {
+pub(crate) struct Staged {
     id: OperationId,
     phase: Option<(&'static str, Act)>,
     stop_at: Option<&'static str>,
@@ -124,7 +124,7 @@ struct Staged {
 }
 
 impl Staged {
-    fn at_phase(phase: &'static str, act: impl Fn() + Send + Sync + 'static) -> Self {
+    pub(crate) fn at_phase(phase: &'static str, act: impl Fn() + Send + Sync + 'static) -> Self {
         let stopped = Arc::default();
         Self { id: OperationId::new(), phase: Some((phase, Box::new(act))), stop_at: None, stopped }
     }

@@ -11,6 +11,7 @@
 mod bad_input;
 mod bit_rot;
 mod cancel;
+mod disk_of_files;
 mod disks;
 mod drills;
 mod everything;
