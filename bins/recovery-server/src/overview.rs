@@ -11,7 +11,7 @@ use crate::{
     app::App,
     dependencies::silent,
     operations::Failure,
-    schedule::{Checkpoints, good_checkpoints},
+    schedule::{Checkpoints, Drills, good_checkpoints, made_checkpoints},
     view::{
         self, BackupStatus, CheckpointStatus, DatabaseStatus, DependencyStatus, DrillStatus, LastError,
         Status,
@@ -112,16 +112,19 @@ impl App {
         let times: Vec<OffsetDateTime> = good_checkpoints(backups, self.database_name.as_deref())
             .map(|checkpoint| checkpoint.created_at)
             .collect();
+        let last = times.into_iter().max().map(view::timestamp);
         let Some(interval) = interval else {
-            let last = times.into_iter().max().map(view::timestamp);
             return CheckpointStatus { last, ..CheckpointStatus::default() };
         };
+        let made: Vec<OffsetDateTime> = made_checkpoints(backups, self.database_name.as_deref())
+            .map(|checkpoint| checkpoint.created_at)
+            .collect();
         let name = Checkpoints::SUBJECT.name;
-        let standing = self.schedule.standing(name, interval, &times, self.clock.now()).await;
+        let standing = self.schedule.standing(name, interval, &made, self.clock.now()).await;
         CheckpointStatus {
             enabled: true,
             interval_seconds: Some(interval.as_secs_f64()),
-            last: standing.last.map(view::timestamp),
+            last,
             next_due: Some(view::timestamp(standing.next_due)),
             last_error: LastError::of(&standing),
         }
@@ -130,8 +133,15 @@ impl App {
     async fn drill_status(&self) -> DrillStatus {
         let Some(drills) = self.drills().await else { return DrillStatus::default() };
         let now = self.clock.now();
-        let next_due = self.drill_interval.map(|interval| drills.next_due(interval, now));
         let verified_at = drills.last_verified.as_ref().map(|drill| drill.at);
+        let next_due = match self.drill_interval {
+            Some(interval) => {
+                let (name, done) = (Drills::SUBJECT.name, verified_at.as_slice());
+                let standing = self.schedule.standing(name, interval.unsigned_abs(), done, now).await;
+                Some(drills.next_due(interval, now).max(standing.next_due))
+            }
+            None => None,
+        };
         DrillStatus {
             last: drills.last.map(view::DrillRecord::from),
             last_verified_at: verified_at.map(view::timestamp),

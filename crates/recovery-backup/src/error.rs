@@ -89,6 +89,9 @@ pub enum BackupError {
         exit: String,
         /// Its own first error line.
         said: Option<String>,
+        /// Whether that may be due to where it ran, and not to what it was given: it was killed, its connection was
+        /// lost, a right or an extension is missing.
+        circumstances: bool,
         /// The end of its standard error, for the log.
         stderr_tail: String,
     },

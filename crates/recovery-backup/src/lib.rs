@@ -7,6 +7,7 @@
 //! the ports of `recovery-core`.
 
 mod archive;
+mod complaint;
 mod directory;
 mod error;
 mod files;

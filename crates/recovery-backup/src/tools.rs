@@ -11,7 +11,7 @@ use recovery_core::{
     port::{Command, CommandOutput, CommandRunner, DatabaseError},
 };
 
-use crate::{BackupError, BackupSettings, Compression};
+use crate::{BackupError, BackupSettings, Compression, complaint};
 
 /// A dump or load may take long; it is watched for progress instead, and this only bounds what nobody watches.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -212,7 +212,8 @@ pub(crate) fn failure(tool: &'static str, output: &CommandOutput) -> BackupError
     BackupError::ToolFailed {
         tool: tool.to_owned(),
         exit: output.exit.to_string(),
-        said: first_error_line(tool, &output.stderr_tail),
+        said: complaint::told(tool, &output.stderr_tail),
+        circumstances: complaint::blames_circumstances(tool, output),
         stderr_tail: output.stderr_tail.clone(),
     }
 }
@@ -284,19 +285,6 @@ fn describe(found: &[Tools]) -> String {
     format!("found {}", versions.join(", "))
 }
 
-/// The first line in which the program names an error, without its own name and cut to a readable length. Lines that
-/// follow one can quote rows, so they are for the log alone.
-fn first_error_line(tool: &str, stderr: &str) -> Option<String> {
-    let prefix = format!("{tool}: error: ");
-    let line = stderr.lines().find_map(|line| line.strip_prefix(&prefix))?;
-    // Every second part stands in quotes; one that is a path of this machine is nobody's business outside.
-    let parts = line.split('"').enumerate().map(|(index, part)| match part {
-        path if index % 2 == 1 && path.starts_with('/') => "…",
-        part => part,
-    });
-    Some(parts.collect::<Vec<_>>().join("\"").chars().take(300).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -350,27 +338,6 @@ mod tests {
         ] {
             assert_eq!(connection_string(&name.parse().unwrap()), expected);
         }
-    }
-
-    #[test]
-    fn only_the_tool_s_own_error_line_is_told() {
-        let stderr = "pg_restore: while PROCESSING TOC:\npg_restore: error: COPY failed for table \"users\": ERROR:  no\n\
-                      CONTEXT:  COPY users, line 3: \"a secret\"\npg_restore: error: second\n";
-        assert_eq!(
-            first_error_line("pg_restore", stderr).unwrap(),
-            "COPY failed for table \"users\": ERROR:  no"
-        );
-        assert_eq!(first_error_line("pg_restore", "Segmentation fault"), None);
-        let stderr = "pg_dump: error: could not open output file \"/backups/.partial-1/x\" of \"t\": No space left on device";
-        let line = "could not open output file \"…\" of \"t\": No space left on device";
-        assert_eq!(first_error_line("pg_dump", stderr).unwrap(), line);
-        assert_eq!(
-            first_error_line("pg_dump", &format!("pg_dump: error: {}", "é".repeat(900)))
-                .unwrap()
-                .chars()
-                .count(),
-            300
-        );
     }
 
     #[test]

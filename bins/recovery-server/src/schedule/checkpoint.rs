@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use recovery_core::{Actor, BackupInfo, BackupKind, Problem, Verification};
+use recovery_core::{Actor, BackupInfo, BackupKind, Problem, Verification, VerifyLevel};
 use time::OffsetDateTime;
 
 use super::{Job, Outcome};
@@ -32,7 +32,7 @@ impl Job for Checkpoints {
 
     async fn done(&self, app: &App) -> Result<Vec<OffsetDateTime>, Problem> {
         let backups = app.list_backups().await?;
-        Ok(good_checkpoints(&backups, app.database_name.as_deref()).map(|backup| backup.created_at).collect())
+        Ok(made_checkpoints(&backups, app.database_name.as_deref()).map(|backup| backup.created_at).collect())
     }
 
     async fn attempt(&self, app: &App) -> Outcome {
@@ -46,16 +46,33 @@ impl Job for Checkpoints {
     }
 }
 
+/// The checkpoints of a database that need not be made again: the good ones, and those that failed a drill alone. Whatever
+/// made that fail is likely to be there still, and would come to a new one in every pause.
+pub(crate) fn made_checkpoints<'a>(
+    backups: &'a [BackupInfo],
+    database: Option<&'a str>,
+) -> impl Iterator<Item = &'a BackupInfo> {
+    checkpoints_of(backups, database).filter(|backup| {
+        backup.verification != Verification::Failed || backup.verified_level == Some(VerifyLevel::Restore)
+    })
+}
+
 /// The checkpoints of a database that are not known to be bad: what was published was read back before, also where
 /// the record of that is lost.
 pub(crate) fn good_checkpoints<'a>(
     backups: &'a [BackupInfo],
     database: Option<&'a str>,
 ) -> impl Iterator<Item = &'a BackupInfo> {
+    checkpoints_of(backups, database).filter(|backup| backup.verification != Verification::Failed)
+}
+
+fn checkpoints_of<'a>(
+    backups: &'a [BackupInfo],
+    database: Option<&'a str>,
+) -> impl Iterator<Item = &'a BackupInfo> {
     backups.iter().filter(move |backup| {
         backup.kind == BackupKind::Checkpoint
             && !backup.uploaded
-            && backup.verification != Verification::Failed
             && database.is_some()
             && backup.database.as_deref() == database
     })

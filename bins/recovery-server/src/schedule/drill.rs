@@ -92,8 +92,9 @@ fn outcome(operation: Option<Operation>) -> Outcome {
             let why =
                 result.and_then(|result| result.get("problems")?.get(0)?.as_str()).unwrap_or("it is bad");
             let detail = format!("{} cannot be restored: {why}.", name(&operation));
-            let hint = "Make a backup now; the next drill tries the newest one that is good.";
-            Outcome::Failed(Problem::new(ErrorCode::BackupDamaged, detail).hint(hint))
+            let hint = "Make a backup now and verify it at the level `restore`; by itself the next drill comes one \
+                        interval later.";
+            Outcome::Bad(Problem::new(ErrorCode::BackupDamaged, detail).hint(hint))
         }
         operation => Outcome::of(operation, name),
     }

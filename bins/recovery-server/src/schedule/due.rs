@@ -42,6 +42,9 @@ pub(super) struct Failures {
     /// When the last one began, UTC.
     #[serde(with = "time::serde::rfc3339::option")]
     pub(super) last: Option<OffsetDateTime>,
+    /// Whether the last one came to its end and found something bad: the next is due one interval after it.
+    #[serde(default)]
+    pub(super) bad: bool,
 }
 
 /// How long to wait before it is done the next time; zero where it is due.
@@ -66,7 +69,8 @@ pub(super) fn pause(
 fn after_failures(interval: Duration, failures: Failures, now: OffsetDateTime) -> Duration {
     match failures.last {
         Some(last) if failures.count > 0 && last <= now => {
-            back_off(interval, failures.count).saturating_sub(elapsed(last, now))
+            let pause = if failures.bad { interval } else { back_off(interval, failures.count) };
+            pause.saturating_sub(elapsed(last, now))
         }
         Some(_) | None => Duration::ZERO,
     }
@@ -169,7 +173,7 @@ mod tests {
     #[test]
     fn what_is_due_waits_until_the_pause_after_a_failure_is_over() {
         let check = |count: u32, last: OffsetDateTime, expect: Duration| {
-            let failures = Failures { count, last: Some(last) };
+            let failures = Failures { count, last: Some(last), bad: false };
             assert_eq!(pause(SIX_HOURS, &[ago(20)], None, failures, Duration::ZERO, NOW), expect);
         };
         let minute = Duration::from_secs(60);
@@ -180,7 +184,17 @@ mod tests {
         // Set back since: it must not wait until that time has come again.
         check(3, NOW + HOUR, Duration::ZERO);
         // Somebody else has done it meanwhile.
-        let failures = Failures { count: 1, last: Some(ago(2)) };
+        let failures = Failures { count: 1, last: Some(ago(2)), bad: false };
         assert_eq!(pause(SIX_HOURS, &[ago(1)], None, failures, Duration::ZERO, NOW), HOUR * 5);
+    }
+
+    #[test]
+    fn something_bad_that_was_found_is_not_looked_for_again_before_the_interval_is_over() {
+        let failures = |last| Failures { count: 1, last: Some(last), bad: true };
+        let wait = |last| pause(SIX_HOURS, &[ago(20)], None, failures(last), Duration::ZERO, NOW);
+        assert_eq!(
+            [NOW, ago(2), ago(6), NOW + HOUR].map(wait),
+            [SIX_HOURS, HOUR * 4, Duration::ZERO, Duration::ZERO]
+        );
     }
 }

@@ -79,7 +79,7 @@ impl Memory {
     pub(super) async fn begins(&self, job: &'static str, now: OffsetDateTime) {
         self.change(job, |remembered| {
             remembered.failures =
-                Failures { count: remembered.failures.count.saturating_add(1), last: Some(now) };
+                Failures { count: remembered.failures.count.saturating_add(1), last: Some(now), bad: false };
             remembered.under_way = true;
         })
         .await;
@@ -90,6 +90,16 @@ impl Memory {
         self.change(job, |remembered| {
             remembered.under_way = false;
             remembered.problem = problem.or_else(|| remembered.problem.take());
+        })
+        .await;
+    }
+
+    /// The try came to its end, and found something bad.
+    pub(super) async fn found_bad(&self, job: &'static str, problem: Problem) {
+        self.change(job, |remembered| {
+            remembered.under_way = false;
+            remembered.failures.bad = true;
+            remembered.problem = Some(problem);
         })
         .await;
     }

@@ -28,7 +28,7 @@ use self::{
 };
 use crate::{alerts::Subject, app::App, operations::Failure};
 
-pub(crate) use checkpoint::{Checkpoints, good_checkpoints};
+pub(crate) use checkpoint::{Checkpoints, good_checkpoints, made_checkpoints};
 pub(crate) use drill::Drills;
 
 /// How often it is looked whether something is due, at least: the clock may have been set, and files may have gone.
@@ -62,6 +62,9 @@ pub(crate) enum Outcome {
     Done(String),
     /// It failed.
     Failed(Problem),
+    /// It was done to its end, and what it found out is bad. Told like a failure, and not tried again at once: before
+    /// the interval is over nothing else would come of it, or more harm.
+    Bad(Problem),
     /// Something is in the way: not begun, and tried again soon.
     Busy,
     /// Somebody stopped it. Nobody is told, and it is tried again as after a failure.
@@ -103,8 +106,6 @@ pub(crate) struct Schedule {
 /// How a job stands.
 #[derive(Clone, Debug)]
 pub(crate) struct Standing {
-    /// When it was done well last.
-    pub(crate) last: Option<OffsetDateTime>,
     /// When it is due next: now, where it is overdue.
     pub(crate) next_due: OffsetDateTime,
     /// How the last try ended, where it failed.
@@ -137,7 +138,6 @@ impl Schedule {
         let ahead = Ahead::look(done, known.ahead, now);
         let pause = due::pause(interval, done, ahead, known.failures, Duration::ZERO, now);
         Standing {
-            last: done.iter().copied().max(),
             next_due: now + pause,
             problem: known.problem,
             failures: known.failures.count,
@@ -185,7 +185,7 @@ pub(crate) async fn run(app: &App, job: &dyn Job) {
         not_before = match &outcome {
             Outcome::Done(_) => began + REST.min(interval / 2),
             Outcome::Busy => Instant::now() + due::busy_pause(interval),
-            Outcome::Failed(_) | Outcome::Stopped => began,
+            Outcome::Failed(_) | Outcome::Bad(_) | Outcome::Stopped => began,
         };
         conclude(app, job, &known, outcome).await;
     }
@@ -202,6 +202,11 @@ async fn conclude(app: &App, job: &dyn Job, before: &Remembered, outcome: Outcom
         Outcome::Failed(problem) => {
             app.schedule.failures.fetch_add(1, Relaxed);
             memory.ended(subject.name, Some(problem.clone())).await;
+            app.alerts.failed(subject, problem);
+        }
+        Outcome::Bad(problem) => {
+            app.schedule.failures.fetch_add(1, Relaxed);
+            memory.found_bad(subject.name, problem.clone()).await;
             app.alerts.failed(subject, problem);
         }
         Outcome::Stopped => memory.ended(subject.name, None).await,

@@ -103,6 +103,30 @@ async fn a_server_without_room_says_nothing_about_the_backup() {
 }
 
 #[actix_web::test]
+async fn a_server_that_makes_no_database_either_says_nothing_about_the_backup() {
+    let world = World::new();
+    let name = world.backup().await;
+    let down = || DatabaseError::Unavailable {
+        doing: "creating a database".into(),
+        source: "too many clients".into(),
+    };
+    world.tools.faults().fail_next(ToolPoint::Load, || exits(1, "pg_restore: error: no"));
+    let mut second = world.tools.faults().hold_next(ToolPoint::Load);
+    let refuse = async {
+        second.reached().await;
+        world.database.faults().fail_next(DatabasePoint::CreateDatabase, down);
+        second.fail(exits(1, "pg_restore: error: no"));
+    };
+    let (answer, ()) = tokio::join!(drill(&world, &name), refuse);
+    assert_eq!((answer.status, answer.code()), (500, "tool_failed"), "{}", answer.text);
+    let entry = entry(&world).await;
+    assert_eq!(
+        (&entry["verification"], &entry["last_drill"]["result"]),
+        (&"verified".into(), &"could_not_verify".into())
+    );
+}
+
+#[actix_web::test]
 async fn a_drill_waits_for_nobody_and_is_not_remembered_where_it_was_refused() {
     let world = World::new();
     let name = world.backup().await;

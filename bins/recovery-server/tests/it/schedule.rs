@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use recovery_core::{BackupKind, port::NoticeEvent};
-use recovery_testkit::{DatabasePoint, ToolPoint};
+use recovery_core::{BackupKind, Verification, port::NoticeEvent};
+use recovery_testkit::{DatabasePoint, ToolPoint, exits};
 use time::{OffsetDateTime, macros::datetime};
 
 use crate::world::{Call, World};
@@ -126,6 +126,40 @@ async fn one_that_is_found_bad_is_replaced_soon() {
     assert_eq!(checked.json["verification"], "failed", "{}", checked.text);
     pass(&world, 180).await;
     assert_eq!(checkpoints(&world).await.len(), 2);
+}
+
+#[actix_web::test]
+async fn drills_that_find_everything_bad_neither_run_through_the_backups_nor_call_for_new_ones() {
+    tokio::time::pause();
+    let world = World::with(|settings| {
+        settings.checkpoint_interval = Some(Duration::from_secs(6 * HOUR));
+        settings.drill_interval = Some(Duration::from_secs(24 * HOUR));
+    });
+    for _ in 0..2 {
+        world.backup().await;
+    }
+    for _ in 0..20 {
+        world.tools.faults().fail_next(ToolPoint::Load, || exits(1, "pg_restore: error: no"));
+    }
+    world.app.start().await;
+    pass(&world, 23 * HOUR).await;
+    let status = world.send(Call::get("status")).await.json;
+    assert_eq!(status["drill"]["last"]["result"], "failed", "{status}");
+    let due = status["drill"]["next_due"].as_str().unwrap();
+    assert!(due.starts_with("2026-02-01T12:"), "{due}");
+    let backups = world.app.backups().list().await.unwrap();
+    let bad: Vec<_> = backups.iter().filter(|backup| backup.verification == Verification::Failed).collect();
+    assert_eq!(bad.len(), 1, "{bad:?}");
+    let times = checkpoints(&world).await;
+    assert_eq!(times.len(), 4, "{times:?}");
+
+    // A checkpoint that is found bad by a drill is not replaced before its time.
+    let newest = backups.iter().find(|backup| backup.kind == BackupKind::Checkpoint).unwrap();
+    let call = Call::post(&format!("backups/{}/verify", newest.filename)).admin();
+    let checked = world.send(call.json(r#"{"level": "restore"}"#)).await;
+    assert_eq!(checked.json["verification"], "failed", "{}", checked.text);
+    pass(&world, 20 * 60).await;
+    assert_eq!(checkpoints(&world).await, times);
 }
 
 #[actix_web::test]

@@ -180,8 +180,10 @@ fn judge(error: &BackupError) -> Verdict {
     match error {
         BackupError::Damaged { why, .. } => Verdict::Bad(why.clone(), VerifyLevel::Contents),
         BackupError::RowsDiffer { .. } => Verdict::Bad(error.to_string(), VerifyLevel::Restore),
-        // The server is there and has room, so it is the dump that cannot be loaded.
-        BackupError::ToolFailed { .. } => Verdict::Bad(error.to_string(), VerifyLevel::Restore),
+        // The server is there, has room and lets us do what we need, so it is the dump that cannot be loaded.
+        BackupError::ToolFailed { circumstances: false, .. } => {
+            Verdict::Bad(error.to_string(), VerifyLevel::Restore)
+        }
         BackupError::Cancelled(_)
         | BackupError::NotFound { .. }
         | BackupError::Busy { .. }

@@ -141,23 +141,34 @@ impl BackupService {
             context,
         };
         match self.run_tool("pg_restore", command, &application_name, context, &mut watch).await {
-            Err(failed @ BackupError::ToolFailed { .. }) => Err(self.unless_server_is_full(failed).await),
+            Err(failed @ BackupError::ToolFailed { .. }) => Err(self.or_the_server(failed).await),
             done => done,
         }
     }
 
     /// A load fails when the server's disk is full, and what `pg_restore` says of it depends on the server's language;
-    /// so the server is asked to write a little more, while what was loaded is still there.
-    async fn unless_server_is_full(&self, failure: BackupError) -> BackupError {
-        let Ok(target) = self.database.target() else { return failure };
-        let probe = target.database.scratch(&OperationId::new());
-        let Ok(profile) = self.database.profile(&target.database).await else { return failure };
-        let made = self.database.create_database(&probe, &profile).await;
-        self.undo(&probe).await;
-        match made {
-            Err(error @ DatabaseError::DiskFull { .. }) => error.into(),
-            _ => failure,
+    /// so the server is asked to write a little more, while what was loaded is still there. Where it does not do even
+    /// that, for whatever reason, the failure may be the server's.
+    async fn or_the_server(&self, mut failure: BackupError) -> BackupError {
+        let writes_a_little = async {
+            let target = self.database.target()?;
+            let probe = target.database.scratch(&OperationId::new());
+            let profile = self.database.profile(&target.database).await?;
+            let made = self.database.create_database(&probe, &profile).await;
+            self.undo(&probe).await;
+            made
+        };
+        match writes_a_little.await {
+            Err(error @ DatabaseError::DiskFull { .. }) => return error.into(),
+            Err(error) => {
+                tracing::warn!(%error, "after the failure of a load the server made no database, either");
+                if let BackupError::ToolFailed { circumstances, .. } = &mut failure {
+                    *circumstances = true;
+                }
+            }
+            Ok(()) => {}
         }
+        failure
     }
 
     /// Drops scratch databases that restores of the past have left. The caller holds the database's lock, so nobody

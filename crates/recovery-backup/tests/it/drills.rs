@@ -144,6 +144,48 @@ async fn a_dump_that_does_not_load_is_bad_and_a_server_that_went_away_says_nothi
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_is_killed_says_nothing_about_the_backup() {
+    let programs = tempfile::tempdir().unwrap();
+    let directories = vec![programs.path().to_owned()];
+    let fixture = Fixture::on(PostgresServer::start(), |settings| settings.tool_directories = directories);
+    let real = fixture.server.programs().display().to_string();
+    script(programs.path(), "pg_dump", &format!("exec {real}/pg_dump \"$@\""));
+    let name = fixture.create().await.filename;
+    let before = known(&fixture, &name).await;
+    // As the kernel does it where a limit of memory is reached, every time.
+    let killed = format!("[ \"$1\" = --version ] && exec {real}/pg_restore --version\nkill -9 $$");
+    script(programs.path(), "pg_restore", &killed);
+    let problem = Problem::from(drill(&fixture, &name).await.unwrap_err());
+    assert_eq!(problem.code, ErrorCode::ToolFailed, "{problem:?}");
+    assert_eq!(known(&fixture, &name).await, (before.0, before.1, Some(DrillResult::CouldNotVerify)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_with_too_few_rights_says_nothing_about_the_backup() {
+    let fixture = Fixture::small();
+    fixture
+        .server
+        .psql("postgres", "CREATE ROLE maker LOGIN CREATEDB PASSWORD 'maker'; CREATE ROLE somebody");
+    fixture.sql(&format!("ALTER TABLE messages OWNER TO somebody; ALTER DATABASE {DATABASE} OWNER TO maker"));
+    let name = fixture.create().await.filename;
+    let before = known(&fixture, &name).await;
+    let mut target = fixture.server.target(DATABASE);
+    (target.user, target.password) = ("maker".to_owned(), Some("maker".into()));
+    let poor = BackupService::new(
+        BackupSettings::new(fixture.directory.path()),
+        Arc::new(PostgresDatabase::new(Some(target))),
+        Arc::new(ProcessRunner::new()),
+        fixture.documents.clone(),
+        Arc::new(SystemClock),
+    );
+    let context = Unwatched::new();
+    let lock = poor.lock(OperationKind::Drill, context.id(), &Actor::new("test")).await.unwrap();
+    let problem = Problem::from(poor.drill(&lock, &name, &context).await.unwrap_err());
+    assert_eq!(problem.code, ErrorCode::ToolFailed, "{problem:?}");
+    assert_eq!(known(&fixture, &name).await, (before.0, before.1, Some(DrillResult::CouldNotVerify)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_dies_during_a_drill_leaves_what_was_known() {
     let mut fixture = Fixture::small();
     slow_to_load(&fixture);

@@ -1,0 +1,128 @@
+//! What a PostgreSQL program says when it fails: what of it may be told, and whether it is about what the program was
+//! given, or about where it ran.
+
+use recovery_core::port::{CommandOutput, Exit};
+
+/// What the client library and the programs say of a connection or of their own worker. They speak English, as they were
+/// told to.
+const OF_THE_PROGRAM: [&str; 7] = [
+    "connection to server ",
+    "server closed the connection unexpectedly",
+    "could not receive data from server",
+    "could not send data to server",
+    "a worker process died unexpectedly",
+    "could not create worker process",
+    "out of memory",
+];
+
+/// How errors of the server begin that are about rights, about what this server lacks, and about its resources.
+const OF_THE_SERVER: [&str; 15] = [
+    "permission denied ",
+    "must be owner of ",
+    "must be able to SET ROLE ",
+    "must be member of role ",
+    "must be superuser ",
+    "tablespace \"",
+    "role \"",
+    "extension \"",
+    "could not open extension control file ",
+    "could not access file ",
+    "could not load library ",
+    "out of memory",
+    "out of shared memory",
+    "could not resize shared memory segment ",
+    "canceling statement due to ",
+];
+
+/// Whether a failure may be due to where the program ran, so that it says nothing about the archive: it was killed, its
+/// connection was refused or lost, a right, an extension or a tablespace is missing, or memory is.
+///
+/// What the server says is understood where its `lc_messages` is English; the programs do not show the SQLSTATE.
+pub(crate) fn blames_circumstances(tool: &str, output: &CommandOutput) -> bool {
+    if matches!(output.exit, Exit::Signal(_)) {
+        return true;
+    }
+    // The first line alone: what follows comes of it. The worker of a load that met a bad row dies, too.
+    let Some(line) = first_error(tool, &output.stderr_tail) else { return false };
+    match line.split_once("ERROR:  ") {
+        Some((_, said)) => OF_THE_SERVER.iter().any(|words| said.starts_with(words)),
+        None => line.contains("FATAL:  ") || OF_THE_PROGRAM.iter().any(|words| line.contains(words)),
+    }
+}
+
+/// The first line in which the program names an error, without its own name and cut to a readable length. Lines that
+/// follow one can quote rows, so they are for the log alone.
+pub(crate) fn told(tool: &str, stderr: &str) -> Option<String> {
+    let line = first_error(tool, stderr)?;
+    // Every second part stands in quotes; one that is a path of this machine is nobody's business outside.
+    let parts = line.split('"').enumerate().map(|(index, part)| match part {
+        path if index % 2 == 1 && path.starts_with('/') => "…",
+        part => part,
+    });
+    Some(parts.collect::<Vec<_>>().join("\"").chars().take(300).collect())
+}
+
+fn first_error<'a>(tool: &str, stderr: &'a str) -> Option<&'a str> {
+    let prefix = format!("{tool}: error: ");
+    stderr.lines().find_map(|line| line.strip_prefix(&prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(exit: Exit, said: &str, expect: bool) {
+        let output = CommandOutput { exit, stdout: Vec::new(), stderr_tail: said.to_owned() };
+        assert_eq!(blames_circumstances("pg_restore", &output), expect, "{said}");
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_place_is_told_from_what_is_wrong_with_the_archive() {
+        check(Exit::Signal(9), "", true);
+        for (said, expect) in [
+            (
+                "connection to server at \"db\" (::1), port 5432 failed: FATAL:  sorry, too many clients already",
+                true,
+            ),
+            ("could not execute query: FATAL:  terminating connection due to administrator command", true),
+            ("could not execute query: server closed the connection unexpectedly", true),
+            ("a worker process died unexpectedly", true),
+            ("could not execute query: ERROR:  permission denied to create extension \"vector\"", true),
+            ("could not execute query: ERROR:  must be able to SET ROLE \"app\"", true),
+            ("could not execute query: ERROR:  extension \"vector\" is not available", true),
+            ("could not set default_tablespace to fast: ERROR:  tablespace \"fast\" does not exist", true),
+            ("could not execute query: ERROR:  out of memory", true),
+            ("could not execute query: ERROR:  could not create unique index \"users_pkey\"", false),
+            ("could not execute query: ERROR:  relation \"permission denied \" does not exist", false),
+            ("could not uncompress data: (null)", false),
+            ("COPY failed for table \"users\": ERROR:  missing data for column \"name\"", false),
+        ] {
+            check(
+                Exit::Status(1),
+                &format!("pg_restore: while LOADING:\npg_restore: error: {said}\n"),
+                expect,
+            );
+        }
+        // The worker dies of the first error, and a row may say anything.
+        let said = "pg_restore: error: COPY failed for table \"users\": ERROR:  bad row\nCONTEXT:  FATAL:  x\n\
+                    pg_restore: error: a worker process died unexpectedly\n";
+        check(Exit::Status(1), said, false);
+        check(Exit::Status(1), "Segmentation fault", false);
+    }
+
+    #[test]
+    fn only_the_tool_s_own_error_line_is_told() {
+        let stderr = "pg_restore: while PROCESSING TOC:\npg_restore: error: COPY failed for table \"users\": ERROR:  no\n\
+                      CONTEXT:  COPY users, line 3: \"a secret\"\npg_restore: error: second\n";
+        assert_eq!(told("pg_restore", stderr).unwrap(), "COPY failed for table \"users\": ERROR:  no");
+        assert_eq!(told("pg_restore", "Segmentation fault"), None);
+        let stderr = "pg_dump: error: could not open output file \"/backups/.partial-1/x\" of \"t\": No space left on device";
+        let line = "could not open output file \"…\" of \"t\": No space left on device";
+        assert_eq!(told("pg_dump", stderr).unwrap(), line);
+        assert_eq!(
+            told("pg_dump", &format!("pg_dump: error: {}", "é".repeat(900))).unwrap().chars().count(),
+            300
+        );
+    }
+}
