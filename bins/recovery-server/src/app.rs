@@ -33,6 +33,7 @@ use crate::{
     glance::Glance,
     housekeeping,
     http::Strangers,
+    kept::KeptTime,
     operations::{EventHub, Operations, chain},
     schedule::{self, Checkpoints, Drills, Job, Schedule},
     services::Services,
@@ -125,6 +126,8 @@ pub struct App {
     pub(crate) own_secrets: Vec<SecretString>,
     pub(crate) alerts: Alerts,
     pub(crate) schedule: Schedule,
+    /// For how long replaced databases have been kept.
+    pub(crate) kept_time: KeptTime,
     pub(crate) checkpoint_interval: Option<Duration>,
     /// How many backups had had their time and were removed since the service began.
     pub(crate) removed: Arc<AtomicU64>,
@@ -179,6 +182,7 @@ impl App {
             own_secrets,
             alerts: Alerts::new(notifier, Arc::clone(&documents), Arc::clone(&clock), place),
             schedule: Schedule::new(Arc::clone(&documents)),
+            kept_time: KeptTime::new(Arc::clone(&documents)),
             checkpoint_interval: settings.checkpoint_interval,
             removed: Arc::default(),
             jobs: vec![

@@ -7,7 +7,7 @@ use recovery_core::{Actor, ErrorCode, OperationId, port::DatabaseError};
 
 use crate::{app::App, operations::chain};
 
-/// How often.
+/// How often; less than what counts between two looks ([`kept`](crate::kept)).
 const INTERVAL: Duration = Duration::from_secs(600);
 
 /// Goes on until it is dropped.
@@ -42,11 +42,7 @@ pub(crate) async fn drop_expired(app: &App) {
 async fn expired(app: &App) -> Vec<OperationId> {
     let now = app.clock.now();
     match app.backups.replaced().await {
-        Ok(replaced) => replaced
-            .into_iter()
-            .filter(|replaced| replaced.kept_until <= now)
-            .map(|replaced| replaced.id)
-            .collect(),
+        Ok(replaced) => app.kept_time.expired(&replaced, now).await,
         Err(BackupError::Database(DatabaseError::NotConfigured { .. })) => Vec::new(),
         Err(error) => {
             tracing::info!("replaced databases cannot be looked for: {}", chain(&error));

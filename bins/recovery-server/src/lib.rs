@@ -19,6 +19,7 @@ mod glance;
 mod housekeeping;
 pub mod http;
 mod integrations;
+mod kept;
 pub mod logging;
 pub mod operations;
 mod overview;

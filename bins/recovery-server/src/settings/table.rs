@@ -186,7 +186,8 @@ pub(super) const KEEP_REPLACED_HOURS: Variable<Duration> = Variable {
     about: About {
         name: "KEEP_REPLACED_HOURS",
         alias: None,
-        meaning: "How many hours the database that a restore replaced is kept for a rollback; fractions are allowed.",
+        meaning: "How many hours the database that a restore replaced is kept for a rollback, at least; fractions are allowed. \
+                  Hours in which the service is down do not count, so that no jump of the clock ends them.",
         default: Text("72"),
         example: "72",
         shown: Shown::Plain,
