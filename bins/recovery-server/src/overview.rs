@@ -143,7 +143,7 @@ impl App {
             None => None,
         };
         DrillStatus {
-            last: drills.last.map(view::DrillRecord::from),
+            last: drills.last.map(view::DrillRecord::from).map(view::DrillRecord::for_strangers),
             last_verified_at: verified_at.map(view::timestamp),
             age_seconds: verified_at.map(|at| (now - at).whole_seconds().max(0).unsigned_abs()),
             next_due: next_due.map(view::timestamp),
@@ -179,7 +179,7 @@ fn backup_status(backups: Result<Vec<BackupInfo>, Problem>) -> BackupStatus {
         Ok(backups) => BackupStatus {
             count: backups.len(),
             total_size_bytes: backups.iter().map(|backup| backup.size_bytes).sum(),
-            latest: backups.into_iter().next().map(view::Backup::from),
+            latest: backups.into_iter().next().map(view::Backup::from).map(view::Backup::for_strangers),
             error: None,
             hint: None,
         },

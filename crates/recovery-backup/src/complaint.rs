@@ -51,15 +51,61 @@ pub(crate) fn blames_circumstances(tool: &str, output: &CommandOutput) -> bool {
 }
 
 /// The first line in which the program names an error, without its own name and cut to a readable length. Lines that
-/// follow one can quote rows, so they are for the log alone.
+/// follow one can quote rows, so they are for the log alone; what this one quotes is told where it names an object.
 pub(crate) fn told(tool: &str, stderr: &str) -> Option<String> {
-    let line = first_error(tool, stderr)?;
-    // Every second part stands in quotes; one that is a path of this machine is nobody's business outside.
-    let parts = line.split('"').enumerate().map(|(index, part)| match part {
-        path if index % 2 == 1 && path.starts_with('/') => "…",
-        part => part,
-    });
-    Some(parts.collect::<Vec<_>>().join("\"").chars().take(300).collect())
+    Some(without_values(first_error(tool, stderr)?).chars().take(300).collect())
+}
+
+/// Errors about data quote it, in a table's row or a path of this machine that is nobody's business outside; and a value
+/// may hold quotes itself.
+fn without_values(line: &str) -> String {
+    let (mut told, mut rest) = (String::new(), line);
+    while let Some((before, quoted)) = rest.split_once('"') {
+        told.push_str(before);
+        match quoted.split_once('"') {
+            Some((name, after)) if names_an_object(before) => {
+                told.extend(["\"", name, "\""]);
+                rest = after;
+            }
+            Some((path, after)) if path.starts_with('/') && !line.contains("ERROR:  ") => {
+                told.push_str("\"…\"");
+                rest = after;
+            }
+            _ => {
+                told.push_str("\"…\"");
+                rest = quoted.rsplit_once('"').map_or("", |(_, last)| last);
+            }
+        }
+    }
+    told + rest
+}
+
+/// Whether what is quoted next is the name of something in the database, and not what is in it.
+fn names_an_object(before: &str) -> bool {
+    const OBJECTS: [&str; 20] = [
+        "table",
+        "column",
+        "relation",
+        "constraint",
+        "index",
+        "schema",
+        "type",
+        "function",
+        "procedure",
+        "trigger",
+        "extension",
+        "role",
+        "tablespace",
+        "database",
+        "view",
+        "sequence",
+        "language",
+        "collation",
+        "domain",
+        "policy",
+    ];
+    let word = before.trim_end().rsplit(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    OBJECTS.iter().any(|object| object.eq_ignore_ascii_case(word))
 }
 
 fn first_error<'a>(tool: &str, stderr: &'a str) -> Option<&'a str> {
@@ -112,13 +158,34 @@ mod tests {
     }
 
     #[test]
+    fn values_of_rows_are_not_told() {
+        for (said, expect) in [
+            (
+                r#"COPY failed for table "t": ERROR:  invalid input syntax for type integer: "a secret""#,
+                r#"COPY failed for table "t": ERROR:  invalid input syntax for type integer: "…""#,
+            ),
+            (
+                r#"x: ERROR:  value "99" is out of range for type integer"#,
+                r#"x: ERROR:  value "…" is out of range for type integer"#,
+            ),
+            (
+                r#"x: ERROR:  malformed array literal: "a" table "secret""#,
+                r#"x: ERROR:  malformed array literal: "…""#,
+            ),
+            (r#"x: ERROR:  relation "t" does not exist"#, r#"x: ERROR:  relation "t" does not exist"#),
+        ] {
+            assert_eq!(told("pg_restore", &format!("pg_restore: error: {said}")).unwrap(), expect);
+        }
+    }
+
+    #[test]
     fn only_the_tool_s_own_error_line_is_told() {
         let stderr = "pg_restore: while PROCESSING TOC:\npg_restore: error: COPY failed for table \"users\": ERROR:  no\n\
                       CONTEXT:  COPY users, line 3: \"a secret\"\npg_restore: error: second\n";
         assert_eq!(told("pg_restore", stderr).unwrap(), "COPY failed for table \"users\": ERROR:  no");
         assert_eq!(told("pg_restore", "Segmentation fault"), None);
-        let stderr = "pg_dump: error: could not open output file \"/backups/.partial-1/x\" of \"t\": No space left on device";
-        let line = "could not open output file \"…\" of \"t\": No space left on device";
+        let stderr = "pg_dump: error: could not open output file \"/backups/.partial-1/x\" of table \"t\": No space left on device";
+        let line = "could not open output file \"…\" of table \"t\": No space left on device";
         assert_eq!(told("pg_dump", stderr).unwrap(), line);
         assert_eq!(
             told("pg_dump", &format!("pg_dump: error: {}", "é".repeat(900))).unwrap().chars().count(),

@@ -28,7 +28,7 @@ pub struct Backup {
     /// When that check was.
     #[schema(format = DateTime)]
     verified_at: Option<String>,
-    /// What is wrong with it, in words.
+    /// What is wrong with it, in words; to those who are not admins only how much.
     problems: Vec<String>,
     /// The database that it is a backup of.
     database: Option<String>,
@@ -36,7 +36,7 @@ pub struct Backup {
     server_version: Option<String>,
     /// The version of the `pg_dump` that made it.
     client_version: Option<String>,
-    /// What there is to know before it is restored.
+    /// What there is to know before it is restored; to those who are not admins only how much.
     warnings: Vec<String>,
     /// The last drill of it; null where there was none.
     last_drill: Option<DrillRecord>,
@@ -112,6 +112,25 @@ impl From<BackupInfo> for Backup {
     }
 }
 
+impl Backup {
+    /// What everybody may know of it: words about it can name files and what is in the database, so of these there is
+    /// only the number.
+    #[must_use]
+    pub fn for_strangers(mut self) -> Self {
+        withhold(&mut self.problems);
+        withhold(&mut self.warnings);
+        self.last_drill = self.last_drill.map(DrillRecord::for_strangers);
+        self
+    }
+}
+
+/// Leaves only the number of what there is to say.
+fn withhold(words: &mut Vec<String>) {
+    if !words.is_empty() {
+        *words = vec![format!("{}; the list of backups tells admins more.", words.len())];
+    }
+}
+
 /// A drill: a restore into a scratch database, whose rows were compared with what the backup promises.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Drill)]
@@ -138,6 +157,15 @@ impl From<Drill> for DrillRecord {
             problems: drill.problems,
             duration_seconds: drill.duration_seconds,
         }
+    }
+}
+
+impl DrillRecord {
+    /// What everybody may know of it, like [`Backup::for_strangers`].
+    #[must_use]
+    pub fn for_strangers(mut self) -> Self {
+        withhold(&mut self.problems);
+        self
     }
 }
 

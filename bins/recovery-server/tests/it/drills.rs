@@ -76,7 +76,22 @@ async fn a_drill_that_finds_a_bad_backup_says_so_and_one_that_finds_nothing_out_
         (&entry["verification"], &entry["last_drill"]["result"]),
         (&"failed".into(), &"could_not_verify".into())
     );
-    assert!(!entry["last_drill"]["problems"][0].as_str().unwrap().is_empty(), "{entry}");
+    let told = entry["last_drill"]["problems"][0].as_str().unwrap();
+    assert!(told.starts_with("1; "), "{told}");
+
+    // Why is told to admins alone.
+    world.database.start();
+    for _ in 0..2 {
+        let said = "pg_restore: error: COPY failed for table \"t\": ERROR:  invalid value: \"a secret\"";
+        world.tools.faults().fail_next(ToolPoint::Load, move || exits(1, said));
+    }
+    drill(&world, &name).await;
+    for open in ["backups", "status"] {
+        let text = world.send(Call::get(open)).await.text;
+        assert!(!text.contains("COPY failed") && text.contains("1; the list"), "{text}");
+    }
+    let told = world.send(Call::get("backups").admin()).await.text;
+    assert!(told.contains("COPY failed for table") && !told.contains("a secret"), "{told}");
 }
 
 #[actix_web::test]

@@ -12,20 +12,23 @@ use utoipa::ToSchema;
 use super::{Caller, fields};
 use crate::{
     app::App,
+    auth::Access,
     http::{
         body::{Nothing, OptionalBody},
         error::ApiError,
-        path,
+        path, present,
         waiting::answer,
     },
     view::{self, Backup, Deleted, Made, Operation, Restored, Verified},
 };
 
-/// Every backup, newest first.
+/// Every backup, newest first. What is wrong with one is told in words to admins alone.
 #[utoipa::path(get, path = "/api/v1/recovery/backups", tag = "backups",
     responses((status = 200, body = Vec<Backup>)))]
-pub(crate) async fn list(app: Data<App>) -> Result<Json<Vec<Backup>>, ApiError> {
-    Ok(Json(app.list_backups().await?.into_iter().map(Backup::from).collect()))
+pub(crate) async fn list(app: Data<App>, request: HttpRequest) -> Result<Json<Vec<Backup>>, ApiError> {
+    let backups = app.list_backups().await?.into_iter().map(Backup::from);
+    let admitted = app.auth.admit(Access::Admin, &present::presented(&app.auth, &request)).await;
+    Ok(Json(if admitted.is_ok() { backups.collect() } else { backups.map(Backup::for_strangers).collect() }))
 }
 
 /// Makes a backup. Answers when it is done, or after a while with the operation that goes on.
