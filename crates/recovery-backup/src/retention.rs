@@ -9,6 +9,8 @@ use recovery_core::{BackupInfo, BackupKind, BackupName, Verification};
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
+use crate::IncludeName;
+
 /// How many backups are kept, and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetentionPolicy {
@@ -64,12 +66,14 @@ impl Serialize for RemovalReason {
 }
 
 /// What may go after `made`, a backup of the database `live`, was made at `now`. Where `made` is not in the list as a
-/// good backup, nothing may.
+/// good backup, nothing may. Of each directory that belongs to every backup, `includes`, the newest good backup that has
+/// any files of it stays, too: one that was away for a while must not push out what is left of it.
 #[must_use]
 pub fn to_remove(
     backups: &[BackupInfo],
     live: &str,
     made: &BackupName,
+    includes: &[IncludeName],
     policy: &RetentionPolicy,
     now: OffsetDateTime,
 ) -> Vec<Removal> {
@@ -85,6 +89,14 @@ pub fn to_remove(
     });
     // Ages count up to the good backup before this one: a clock that has just leapt ahead makes nothing old by itself.
     let today = good.get(1).map_or(now, |before| before.created_at);
+    let holds = |backup: &BackupInfo, include: &IncludeName| {
+        backup.files.iter().any(|files| files.name == include.as_str() && files.files > 0)
+    };
+    let last_with_files: Vec<&BackupName> = includes
+        .iter()
+        .filter_map(|include| good.iter().find(|backup| holds(backup, include)))
+        .map(|backup| &backup.filename)
+        .collect();
     let counted: Vec<&BackupInfo> = good.into_iter().filter(|backup| !backup.pinned).collect();
     let of = |kind: BackupKind| counted.iter().filter(move |backup| backup.kind == kind);
     let by_number = |kind, kept: usize| {
@@ -104,7 +116,7 @@ pub fn to_remove(
     by_number(BackupKind::Checkpoint, policy.checkpoints)
         .chain(by_number(BackupKind::Safety, policy.safety))
         .chain(by_age)
-        .filter(|removal| removal.filename != *made)
+        .filter(|removal| removal.filename != *made && !last_with_files.contains(&&removal.filename))
         .collect()
 }
 

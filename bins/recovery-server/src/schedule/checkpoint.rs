@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use recovery_core::{Actor, BackupInfo, BackupKind, Problem, Verification, VerifyLevel};
+use recovery_backup::IncludeName;
+use recovery_core::{
+    Actor, BackupInfo, BackupKind, ErrorCode, Operation, OperationState, Problem, Verification, VerifyLevel,
+};
 use time::OffsetDateTime;
 
 use super::{Job, Outcome};
@@ -37,13 +40,30 @@ impl Job for Checkpoints {
 
     async fn attempt(&self, app: &App) -> Outcome {
         match app.start_backup(Actor::service(), BackupKind::Checkpoint).await {
-            Ok(operation) => Outcome::of(app.operations.wait(operation.id).await, |operation| {
-                let name = operation.target.as_deref().unwrap_or("A backup");
-                format!("{name} was made.")
-            }),
+            Ok(operation) => outcome(app.operations.wait(operation.id).await, &app.backups.include_names()),
             Err(failure) => Outcome::not_begun(failure),
         }
     }
+}
+
+/// A backup without a directory is better than none, but somebody should know.
+fn outcome(operation: Option<Operation>, includes: &[IncludeName]) -> Outcome {
+    let name = |operation: &Operation| operation.target.clone().unwrap_or_else(|| "A backup".to_owned());
+    if let Some(done) = operation.as_ref().filter(|operation| operation.state == OperationState::Succeeded) {
+        let held = done.result.as_ref().and_then(|result| result.get("files")?.as_array());
+        let is_held = |include: &&IncludeName| {
+            held.is_some_and(|held| held.iter().any(|files| files["name"] == include.as_str()))
+        };
+        let missing: Vec<&str> =
+            includes.iter().filter(|include| !is_held(include)).map(IncludeName::as_str).collect();
+        if !missing.is_empty() {
+            let detail = format!("{} was made without the files of {}.", name(done), missing.join(", "));
+            let hint = "Check that BACKUP_INCLUDE names directories that exist, are mounted, and that the recovery \
+                        service may read. The newest backup that has them is kept.";
+            return Outcome::Bad(Problem::new(ErrorCode::StorageUnavailable, detail).hint(hint));
+        }
+    }
+    Outcome::of(operation, |operation| format!("{} was made.", name(operation)))
 }
 
 /// The checkpoints of a database that need not be made again: the good ones, and those that failed a drill alone. Whatever

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use recovery_backup::IncludedDirectory;
 use recovery_core::{BackupKind, Verification, port::NoticeEvent};
 use recovery_testkit::{DatabasePoint, ToolPoint, exits};
 use time::{OffsetDateTime, macros::datetime};
@@ -160,6 +161,26 @@ async fn drills_that_find_everything_bad_neither_run_through_the_backups_nor_cal
     assert_eq!(checked.json["verification"], "failed", "{}", checked.text);
     pass(&world, 20 * 60).await;
     assert_eq!(checkpoints(&world).await, times);
+}
+
+#[actix_web::test]
+async fn a_checkpoint_without_an_included_directory_is_made_and_told() {
+    tokio::time::pause();
+    let away = tempfile::tempdir().unwrap();
+    let path = away.path().join("sources");
+    let world = World::with(|settings| {
+        settings.checkpoint_interval = Some(Duration::from_secs(6 * HOUR));
+        let (name, path) = ("sources".parse().unwrap(), path.clone());
+        settings.backup.include = vec![IncludedDirectory { name, path }];
+    });
+    world.app.start().await;
+    pass(&world, 60).await;
+    assert_eq!(told(&world), ["failed storage_unavailable"]);
+    pass(&world, 20 * 60).await;
+    assert_eq!(checkpoints(&world).await.len(), 1, "it is not made again and again");
+    std::fs::create_dir(&path).unwrap();
+    pass(&world, 6 * HOUR).await;
+    assert_eq!(told(&world), ["failed storage_unavailable", "recovered storage_unavailable"]);
 }
 
 #[actix_web::test]

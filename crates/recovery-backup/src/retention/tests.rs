@@ -1,4 +1,4 @@
-use recovery_core::VerifyLevel;
+use recovery_core::{BackupFiles, VerifyLevel};
 use time::macros::datetime;
 
 use super::*;
@@ -64,7 +64,7 @@ fn check_with(policy: &RetentionPolicy, now: OffsetDateTime, backups: &[BackupIn
     // The order of the list must not matter.
     let reversed: Vec<BackupInfo> = backups.iter().rev().cloned().collect();
     for list in [backups, &reversed] {
-        let removed = to_remove(list, "nova", made, policy, now);
+        let removed = to_remove(list, "nova", made, &[], policy, now);
         let mut found: Vec<usize> = removed
             .iter()
             .map(|removal| backups.iter().position(|backup| backup.filename == removal.filename).unwrap())
@@ -164,7 +164,7 @@ fn nothing_goes_where_what_was_made_is_not_listed_as_good() {
         check(&[&[bad], &rest[..]].concat(), &[]);
     }
     let unlisted = BackupName::new(BackupKind::Checkpoint, NOW, 7);
-    assert_eq!(to_remove(&rest, "nova", &unlisted, &POLICY, NOW), []);
+    assert_eq!(to_remove(&rest, "nova", &unlisted, &[], &POLICY, NOW), []);
 }
 
 #[test]
@@ -197,7 +197,37 @@ fn a_clock_that_leaps_ahead_makes_nothing_old_by_itself() {
 #[test]
 fn reasons_are_words() {
     let list = [checkpoint(0), checkpoint(1), checkpoint(2), checkpoint(3), manual(1), manual(31)];
-    let removed = to_remove(&list, "nova", &list[0].filename, &POLICY, NOW);
+    let removed = to_remove(&list, "nova", &list[0].filename, &[], &POLICY, NOW);
     let words: Vec<String> = removed.iter().map(|removal| removal.why.to_string()).collect();
     assert_eq!(words, ["there are 3 newer checkpoints", "it is older than 30 days"]);
+}
+
+#[test]
+fn the_newest_that_holds_an_included_directory_stays() {
+    let with = |hours: u32, files: &[(&str, u64)]| {
+        let directory =
+            |(name, files): &(&str, u64)| BackupFiles { name: (*name).to_owned(), files: *files, bytes: 1 };
+        BackupInfo { files: files.iter().map(directory).collect(), ..checkpoint(hours) }
+    };
+    let both: &[(&str, u64)] = &[("sources", 3), ("memory", 1)];
+    // One directory is missing from then on, and the other empty: a share that is not mounted.
+    let list = [
+        with(0, &[]),
+        with(6, &[]),
+        with(12, &[("memory", 0)]),
+        with(18, &[("memory", 1)]),
+        with(24, both),
+        with(30, both),
+    ];
+    let gone = |names: &[&str]| {
+        let includes: Vec<IncludeName> = names.iter().map(|name| name.parse().unwrap()).collect();
+        let removed = to_remove(&list, "nova", &list[0].filename, &includes, &POLICY, NOW);
+        let place =
+            |removal: &Removal| list.iter().position(|backup| backup.filename == removal.filename).unwrap();
+        removed.iter().map(place).collect::<Vec<_>>()
+    };
+    assert_eq!(gone(&["sources", "memory"]), [5]);
+    assert_eq!(gone(&["memory"]), [4, 5]);
+    // One that nobody has kept files of, or that is included no more, keeps nothing.
+    assert_eq!(gone(&["other"]), [3, 4, 5]);
 }

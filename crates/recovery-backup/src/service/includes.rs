@@ -4,7 +4,7 @@ use recovery_core::port::OperationContext;
 
 use super::BackupService;
 use crate::{
-    BackupError, IncludedFiles,
+    BackupError, IncludeName, IncludedFiles,
     files::{PackError, Source},
     work::{blocking, watched},
 };
@@ -14,6 +14,12 @@ use crate::{
 const PER_ENTRY: u64 = 2048;
 
 impl BackupService {
+    /// What the directories are called that belong to every backup.
+    #[must_use]
+    pub fn include_names(&self) -> Vec<IncludeName> {
+        self.settings.include.iter().map(|directory| directory.name.clone()).collect()
+    }
+
     /// How many bytes the included directories take in an archive, going by what they hold now.
     pub(super) async fn expected_size_of_includes(
         &self,

@@ -73,7 +73,9 @@ impl BackupService {
         // Not the list's word that nothing is pinned, which also stands for not knowing.
         self.records.pins().await?;
         let live = self.database.target()?.database.to_string();
-        let due = to_remove(&self.list().await?, &live, made, &self.settings.retention, self.clock.now());
+        let includes = self.include_names();
+        let (list, policy) = (self.list().await?, &self.settings.retention);
+        let due = to_remove(&list, &live, made, &includes, policy, self.clock.now());
         let mut report = RetentionReport::default();
         if due.is_empty() {
             return Ok(report);
