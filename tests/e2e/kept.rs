@@ -193,9 +193,10 @@ async fn a_kill_while_old_backups_are_removed_leaves_whole_ones() {
         let operation = service.get_json("/operations").await.assert_ok()[0].clone();
         assert_eq!(operation["state"], "interrupted", "{moment}: {operation}");
         let detail = operation["error"]["detail"].as_str().unwrap();
-        let made = world.files().into_iter().rfind(|name| name.starts_with("nova-backup-")).unwrap();
-        assert!(detail.contains(&made), "{moment}: {made}: {operation}");
-        for backup in service.get_json("/backups").await.assert_ok().as_array().unwrap() {
+        let listed = service.get_json("/backups").await.assert_ok();
+        let made = listed[0]["filename"].as_str().unwrap();
+        assert!(made.starts_with("nova-backup-") && detail.contains(made), "{moment}: {made}: {operation}");
+        for backup in listed.as_array().unwrap() {
             assert_eq!(backup["verification"], "verified", "{moment}: {backup}");
         }
         service.stop().await;
