@@ -41,14 +41,20 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let long_journal = lengthen(&fs::read_to_string(&journal)?)?;
 
     let (mut starts, mut cold, mut warm) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..bench.runs.max(5) {
-        // The service shortens it.
-        fs::write(&journal, &long_journal)?;
+    let serve = || -> Result<(Service, u16)> {
         let port = workspace::free_port(0)?;
-        let started = Instant::now();
         let mut service = Service::spawn(&bench.binary, &settings, port, &bench.directory.join("many.log"))?;
         service.wait_for("/health/live", Duration::from_millis(1), Duration::from_secs(10))?;
+        Ok((service, port))
+    };
+    for _ in 0..bench.runs.max(5) {
+        fs::write(&journal, &long_journal)?;
+        let started = Instant::now();
+        let (mut service, _) = serve()?;
         starts.push(started.elapsed());
+        service.stop()?;
+        // The journal was shortened: what is measured now is the list alone.
+        let (mut service, port) = serve()?;
         cold.push(list(port)?);
         for _ in 0..WARM {
             warm.push(list(port)?);
@@ -57,7 +63,7 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     }
     bench.postgres.sql("postgres", "DROP DATABASE few_rows")?;
     let name = |what: &str| format!("{what}, {BACKUPS} backups");
-    report.at_most(&name("start to first /health/live"), "ms", milliseconds(median(&starts)), 500.0);
+    report.at_most(&name("start, 10,000 entries in the journal"), "ms", milliseconds(median(&starts)), 500.0);
     report.at_most(&name("first list after a start"), "ms", milliseconds(median(&cold)), 50.0);
     report.at_most(&name("list after that"), "ms", milliseconds(median(&warm)), 5.0);
     Ok(())

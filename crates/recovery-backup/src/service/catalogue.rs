@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    ffi::OsString,
     fs::{self, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
@@ -138,23 +139,19 @@ fn list(directory: &Path, cache: &ManifestCache, known: &Known) -> Result<Vec<Ba
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(failed()(error)),
     };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(failed())?;
-        if let Some(name) = entry.file_name().to_str().and_then(|name| name.parse::<BackupName>().ok()) {
-            names.push(name);
-        }
-    }
-    let look = |name: &BackupName| {
+    let names: Vec<_> =
+        entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>().map_err(failed())?;
+    let look = |name: &OsString| {
+        let name: BackupName = name.to_str()?.parse().ok()?;
         let path = directory.join(name.as_str());
         // A link is no backup of this directory; a file that is deleted meanwhile is no error.
         let data = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file)?;
-        Some(info(&path, name, &data, cache, known))
+        Some(info(&path, &name, &data, cache, known))
     };
     let mut backups = in_parallel(&names, look);
     backups
         .sort_by_key(|backup: &BackupInfo| std::cmp::Reverse((backup.created_at, backup.filename.attempt())));
-    let names: HashSet<&BackupName> = names.iter().collect();
+    let names: HashSet<&BackupName> = backups.iter().map(|backup| &backup.filename).collect();
     cache.retain(|name| names.contains(name));
     Ok(backups)
 }
