@@ -1,14 +1,12 @@
 //! Drills: what they prove, what they leave alone, and when they say that they do not know.
 
-use std::{fs, sync::Arc};
+use std::fs;
 
-use recovery_backup::{BackupError, BackupService, BackupSettings, VerifyReport};
+use recovery_backup::{BackupError, VerifyReport};
 use recovery_core::{
     Actor, BackupName, DrillResult, ErrorCode, OperationKind, Problem, Verification, VerifyLevel,
-    port::{OperationContext, SystemClock, Unwatched},
+    port::{OperationContext, Unwatched},
 };
-use recovery_process::ProcessRunner;
-use recovery_store::PostgresDatabase;
 use recovery_testkit::{RecordingContext, servers::PostgresServer};
 
 use crate::{
@@ -169,15 +167,7 @@ async fn a_role_with_too_few_rights_says_nothing_about_the_backup() {
     fixture.sql(&format!("ALTER TABLE messages OWNER TO somebody; ALTER DATABASE {DATABASE} OWNER TO maker"));
     let name = fixture.create().await.filename;
     let before = known(&fixture, &name).await;
-    let mut target = fixture.server.target(DATABASE);
-    (target.user, target.password) = ("maker".to_owned(), Some("maker".into()));
-    let poor = BackupService::new(
-        BackupSettings::new(fixture.directory.path()),
-        Arc::new(PostgresDatabase::new(Some(target))),
-        Arc::new(ProcessRunner::new()),
-        fixture.documents.clone(),
-        Arc::new(SystemClock),
-    );
+    let poor = fixture.signed_in_as("maker", "maker");
     let context = Unwatched::new();
     let lock = poor.lock(OperationKind::Drill, context.id(), &Actor::new("test")).await.unwrap();
     let problem = Problem::from(poor.drill(&lock, &name, &context).await.unwrap_err());
@@ -234,15 +224,7 @@ async fn what_the_server_lacks_says_nothing_about_the_backup() {
     let name = fixture.create().await.filename;
     let before = known(&fixture, &name).await;
     fixture.server.psql("postgres", "CREATE ROLE reader LOGIN PASSWORD 'reader' IN ROLE pg_read_all_data");
-    let mut target = fixture.server.target(DATABASE);
-    (target.user, target.password) = ("reader".to_owned(), Some("reader".into()));
-    let poor = BackupService::new(
-        BackupSettings::new(fixture.directory.path()),
-        Arc::new(PostgresDatabase::new(Some(target))),
-        Arc::new(ProcessRunner::new()),
-        fixture.documents.clone(),
-        Arc::new(SystemClock),
-    );
+    let poor = fixture.signed_in_as("reader", "reader");
     let context = Unwatched::new();
     let lock = poor.lock(OperationKind::Drill, context.id(), &Actor::new("test")).await.unwrap();
     let problem = Problem::from(poor.drill(&lock, &name, &context).await.unwrap_err());
