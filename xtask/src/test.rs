@@ -93,7 +93,10 @@ fn steps(counts: &mut Counts) -> Result<()> {
         let mut doc = shell::cargo(["test", "--workspace", "--doc", "--quiet"]);
         counts.add(summary::run_showing(&mut doc, summary::libtest)?)
     })?;
-    step("examples", || counts.add(examples::run_all()?))?;
+    step("examples", || {
+        let engine = engine.as_ref().context("there is no container engine")?;
+        counts.add(examples::run_all(&engine.host)?)
+    })?;
     step("documentation", || {
         let mut doc = shell::cargo(["doc", "--workspace", "--no-deps", "--quiet"]);
         shell::run(doc.env("RUSTDOCFLAGS", "-D warnings"))

@@ -1,5 +1,6 @@
-//! What the containers of a Compose project do, now and as it changes:
-//! `cargo run -p recovery-docker --example containers -- unix:///var/run/docker.sock nova --follow`.
+//! What the containers of a Compose project do:
+//! `cargo run -p recovery-docker --example containers -- unix:///var/run/docker.sock nova`; with `--follow` as a third
+//! argument also how it changes, until it is stopped.
 
 use recovery_core::{Problem, container::Snapshot, port::ContainerEngine};
 use recovery_docker::DockerEngine;
@@ -12,13 +13,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let follow = arguments.next().is_some_and(|argument| argument == "--follow");
 
     let engine = DockerEngine::new(&address, project.parse()?)?;
-    match engine.look().await {
-        Ok(snapshot) => show(&snapshot),
-        Err(error) => {
-            let problem = Problem::from(&error);
-            println!("{problem} {}", problem.hint.as_deref().unwrap_or_default());
-        }
-    }
+    show(&*engine.look().await.map_err(|error| Problem::from(&error))?);
     if follow {
         let show_changes = async {
             let mut snapshot = engine.snapshot();

@@ -1,5 +1,5 @@
-//! Changes one variable of a `.env` file, and nothing else in it: `edit FILE NAME VALUE`. Without arguments it works on
-//! a file of its own.
+//! Changes one variable of a `.env` file, and nothing else in it. On a file of its own:
+//! `cargo run -p recovery-env --example edit`; on another with the arguments `FILE NAME VALUE`.
 
 use std::error::Error;
 

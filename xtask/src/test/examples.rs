@@ -2,7 +2,8 @@
 //!
 //! Each says in its module documentation how it is called, `cargo run -p CRATE --example NAME -- ARGUMENTS`. Here the
 //! arguments get values by what they look like: a `postgresql://…` or `redis://…` becomes the address of a throw-away
-//! server, anything else a path in a throw-away directory.
+//! server, a `unix://…` that of the container engine, a plain word stays, anything else becomes a path in a throw-away
+//! directory.
 
 use std::{fs, path::Path};
 
@@ -16,21 +17,28 @@ use crate::{
     sample, shell, workspace,
 };
 
-/// Runs every example; they must have been built.
-pub(super) fn run_all() -> Result<Counts> {
+/// What the arguments are filled in with.
+struct Values<'a> {
+    postgres: &'a str,
+    redis: &'a str,
+    engine: &'a str,
+    scratch: &'a Path,
+}
+
+/// Runs every example; they must have been built. `engine` is the address of the container engine.
+pub(super) fn run_all(engine: &str) -> Result<Counts> {
     let scratch = tempfile::tempdir()?;
     let postgres = Cluster::start(&cluster::home(&shared(&scratch)?.join("postgres"))?, 0, &["fsync=off"])?;
     let redis = Redis::start(&scratch.path().join("redis"), 0)?;
     sample::load(&postgres, "nova", sample::Rows::Small.scale())?;
+    let (postgres_url, redis_url) = (postgres.url("nova"), redis.url());
+    let values = Values { postgres: &postgres_url, redis: &redis_url, engine, scratch: scratch.path() };
     let mut counts = Counts::default();
     for package in workspace::metadata(false)?.workspace_packages() {
         for target in package.targets.iter().filter(|target| target.kind.contains(&TargetKind::Example)) {
             let usage = usage(&fs::read_to_string(&target.src_path)?, &target.name)
                 .with_context(|| format!("{} does not say how it is called", target.src_path))?;
-            let arguments: Vec<String> = usage
-                .iter()
-                .map(|word| argument(word, &postgres.url("nova"), &redis.url(), scratch.path()))
-                .collect();
+            let arguments: Vec<String> = usage.iter().map(|word| argument(word, &values)).collect();
             println!("-- {} {}", package.name, target.name);
             let mut example = shell::command(workspace::built("debug/examples", &target.name)?);
             match shell::run(example.args(&arguments)) {
@@ -61,13 +69,15 @@ fn usage(source: &str, name: &str) -> Option<Vec<String>> {
     Some(arguments.split_whitespace().map(str::to_owned).collect())
 }
 
-fn argument(word: &str, postgres: &str, redis: &str, scratch: &Path) -> String {
+fn argument(word: &str, values: &Values<'_>) -> String {
     match word {
-        _ if word.starts_with("postgres") => postgres.to_owned(),
-        _ if word.starts_with("redis") => redis.to_owned(),
+        _ if word.starts_with("postgres") => values.postgres.to_owned(),
+        _ if word.starts_with("redis") => values.redis.to_owned(),
+        _ if word.starts_with("unix:") => values.engine.to_owned(),
+        _ if word.chars().all(|letter| letter.is_ascii_alphanumeric()) => word.to_owned(),
         _ => {
             let name: String = word.chars().filter(char::is_ascii_alphanumeric).collect();
-            scratch.join(name).to_string_lossy().into_owned()
+            values.scratch.join(name).to_string_lossy().into_owned()
         }
     }
 }
@@ -93,9 +103,12 @@ mod tests {
 
     #[test]
     fn arguments_get_values_that_work() {
-        let value = |word| argument(word, "P", "R", Path::new("/tmp/x"));
+        let values = Values { postgres: "P", redis: "R", engine: "E", scratch: Path::new("/tmp/x") };
+        let value = |word| argument(word, &values);
         assert_eq!(value("postgresql://nova@localhost/nova"), "P");
         assert_eq!(value("redis://localhost"), "R");
+        assert_eq!(value("unix:///var/run/docker.sock"), "E");
+        assert_eq!(value("nova"), "nova");
         assert_eq!(value("./backups"), "/tmp/x/backups");
     }
 }
