@@ -10,10 +10,12 @@ pub mod container;
 mod crash;
 pub mod database;
 pub mod drill;
+pub mod keys;
 pub mod operation;
 pub mod platform;
 pub mod port;
 pub mod problem;
+pub mod schema;
 
 pub use backup::{BackupFiles, BackupInfo, BackupKind, BackupName, Verification, VerifyLevel};
 pub use crash::crash_point;

@@ -2,26 +2,32 @@
 //! the container engine and the clock. The server holds each as an `Arc<dyn Port>`; tests hand in fakes that pass the same contract suite.
 
 mod audit;
+mod backup_maker;
 mod clock;
 mod command;
 mod compose;
 mod context;
+mod data_directories;
 mod database;
 mod document;
 mod engine;
 mod env_file;
 mod journal;
+mod key_space;
 mod key_value;
 mod load;
 mod notifier;
 mod problems;
+mod reset_database;
 mod rewrite;
 
 pub use audit::{AuditEntry, AuditLog, AuditOutcome};
+pub use backup_maker::{BackupMaker, Besides};
 pub use clock::{Clock, SystemClock};
 pub use command::{Command, CommandError, CommandOutput, CommandRunner, EnvValue, Exit, LineListener};
 pub use compose::{Compose, ComposeError, ImageTrouble, OnProgress};
 pub use context::{Cancelled, OperationContext, Unwatched};
+pub use data_directories::{DataDirectories, DirectoryError, DirectorySize, Emptied};
 pub use database::{
     DatabaseAdmin, DatabaseError, DatabaseLock, DatabaseSnapshot, LockError, ProtectedDatabase, Swap,
 };
@@ -29,7 +35,9 @@ pub use document::DocumentStore;
 pub use engine::{ContainerEngine, EngineError, Exec, ExecOutput, LogLine, LogTail, OutputStream};
 pub use env_file::{EnvContent, EnvFile, EnvFileError, EnvVersion};
 pub use journal::{Journal, JournalEntry, JournalEvent, StateError};
+pub use key_space::{KeySpace, ScanPosition};
 pub use key_value::{KeyValue, KeyValueError};
 pub use load::{LoadError, LoadSession};
 pub use notifier::{Notice, NoticeEvent, Notifier, NotifyError};
+pub use reset_database::{ResetDatabase, ResetTransaction};
 pub use rewrite::{DatabaseRewrite, Kept, OtherRoles, Script};
