@@ -264,6 +264,9 @@ pub struct BackupInfo {
     /// The directories that it holds besides the database.
     #[serde(default)]
     pub files: Vec<BackupFiles>,
+    /// How many keys of Redis it holds besides the database.
+    #[serde(default)]
+    pub keys: u64,
 }
 
 /// A directory in a backup.

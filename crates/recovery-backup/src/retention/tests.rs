@@ -28,6 +28,7 @@ fn at(kind: BackupKind, created_at: OffsetDateTime) -> BackupInfo {
         warnings: Vec::new(),
         pinned: false,
         files: Vec::new(),
+        keys: 0,
         last_drill: None,
         uploaded: false,
     }

@@ -199,6 +199,7 @@ fn info(
         uploaded: check.is_some_and(|check| check.uploaded),
         pinned: known.pins.contains_key(name.as_str()),
         files: Vec::new(),
+        keys: 0,
     };
     match cache.summary(path, name, stamp) {
         Summary::Readable {
