@@ -35,7 +35,7 @@ pub use document::DocumentStore;
 pub use engine::{ContainerEngine, EngineError, Exec, ExecOutput, LogLine, LogTail, OutputStream};
 pub use env_file::{EnvContent, EnvFile, EnvFileError, EnvVersion};
 pub use journal::{Journal, JournalEntry, JournalEvent, StateError};
-pub use key_space::{KeySpace, ScanPosition};
+pub use key_space::{Dump, KeySpace, ScanPosition};
 pub use key_value::{KeyValue, KeyValueError};
 pub use load::{LoadError, LoadSession};
 pub use notifier::{Notice, NoticeEvent, Notifier, NotifyError};
