@@ -147,8 +147,14 @@ pub(crate) async fn words(service: &Service, kind: &str, moment: &str) -> String
         return String::new();
     }
     assert_eq!(operation["state"], "interrupted", "{moment}: {operation}");
-    let words = operation["error"]["detail"].as_str().unwrap().to_owned();
-    assert!(words.contains("was cut off"), "{moment}: {words}");
+    // What the journal has closed is shown with its last words a moment later.
+    let mut words = String::new();
+    until(&format!("{moment}: the words of what was cut off"), async || {
+        let operation = newest(service, kind).await.unwrap();
+        operation["error"]["detail"].as_str().unwrap().clone_into(&mut words);
+        words.contains("was cut off")
+    })
+    .await;
     words
 }
 

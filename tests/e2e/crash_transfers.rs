@@ -7,6 +7,7 @@ use reqwest::Method;
 use crate::{
     crash::{Scene, before, drill, post, words},
     crash_points,
+    service::next_second,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -18,6 +19,8 @@ async fn an_upload_that_is_killed_is_there_and_good_or_is_not() {
     let archive = fs::read(scene.world.backups().join(&name)).unwrap();
     service.send(service.admin(Method::DELETE, &format!("/backups/{name}"))).await.assert_ok();
     drop(service);
+    // The name is free now, and must not be that of another backup.
+    next_second().await;
     for (round, moment) in crash_points::of("upload").iter().enumerate() {
         let request = post("/backups/upload".into()).with("application/x-tar", archive.clone());
         scene.cut_off(moment, request).await;

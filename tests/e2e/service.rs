@@ -11,6 +11,7 @@ use std::{
 use recovery_testkit::servers::{PostgresServer, RedisServer};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
+use time::OffsetDateTime;
 
 pub(crate) const DATABASE: &str = "nova";
 pub(crate) const SECRET: &str = "an-admin-secret-for-tests";
@@ -164,6 +165,12 @@ pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) 
         assert!(Instant::now() < deadline, "waited for {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Waits until the present second is over: a backup that begins then has a name that none before has had.
+pub(crate) async fn next_second() {
+    let second = OffsetDateTime::now_utc().second();
+    until("the next second", async || OffsetDateTime::now_utc().second() != second).await;
 }
 
 /// The running service; killed when dropped. None of its answers and no line of its log may hold a secret: every

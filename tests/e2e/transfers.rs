@@ -9,9 +9,8 @@ use std::{
 
 use reqwest::Method;
 use serde_json::Value;
-use time::OffsetDateTime;
 
-use crate::service::{BASE, SECRET, Service, World, until};
+use crate::service::{BASE, SECRET, Service, World, next_second, until};
 
 /// The newest operation.
 async fn newest(service: &Service) -> Value {
@@ -37,7 +36,6 @@ async fn an_upload_whose_connection_breaks_leaves_nothing() {
     let name = service.backup().await;
     let archive = fs::read(world.backups().join(&name)).unwrap();
     fs::remove_file(world.backups().join(&name)).unwrap();
-    let second = OffsetDateTime::now_utc().second();
     let (half, rest) = archive.split_at(archive.len() / 2);
 
     let mut stream = begin_upload(&service, archive.len());
@@ -47,7 +45,7 @@ async fn an_upload_whose_connection_breaks_leaves_nothing() {
     busy.assert_problem(409, "busy");
     // A backup is not in its way, nor it in that of the backup, unless it begins in the same second as the first one
     // and so takes its name.
-    until("the next second", async || OffsetDateTime::now_utc().second() != second).await;
+    next_second().await;
     let other = service.backup().await;
     drop(stream);
     until("the upload to end", async || {
