@@ -78,7 +78,7 @@ pub struct KeyColumn {
 pub struct ForeignKey {
     /// The table that has it. For one of a partition, the partitioned table.
     pub table: TableName,
-    /// Its name, which is unique in its table.
+    /// Its name, which is unique in its table: `partition.name` for one that a partition alone has.
     pub name: String,
     /// The table that it refers to; the same for a self-reference.
     pub referenced: TableName,
@@ -86,9 +86,39 @@ pub struct ForeignKey {
     pub on_delete: OnDelete,
     /// Its columns in `table`, in order.
     pub columns: Vec<KeyColumn>,
+    /// Whether it is declared `MATCH FULL`: all of its columns are NULL or none. Otherwise one is enough for a row to
+    /// refer to nothing.
+    pub match_full: bool,
 }
 
 impl ForeignKey {
+    /// Whether a row that refers to another by it goes with that one, or else keeps it from going.
+    #[must_use]
+    pub fn binds(&self) -> bool {
+        !matches!(self.on_delete, OnDelete::SetNull | OnDelete::SetDefault)
+    }
+
+    /// Whether its columns can take what `SET NULL` or `SET DEFAULT` gives them, as far as NULL goes; whether a default
+    /// that is not NULL refers to a row is another matter ([`Reach::dangling`]). False for the other actions.
+    #[must_use]
+    pub fn can_be_cleared(&self) -> bool {
+        let becomes_null = |column: &&KeyColumn| {
+            column.is_set && (self.on_delete == OnDelete::SetNull || column.defaults_to_null)
+        };
+        let nulls = self.columns.iter().filter(becomes_null).count();
+        let halves = self.match_full && self.on_delete == OnDelete::SetNull && nulls < self.columns.len();
+        !self.binds() && !halves && self.columns.iter().filter(becomes_null).all(|column| column.nullable)
+    }
+
+    /// The columns that are set to NULL so that a row refers to nothing, whatever its action: all that may be. `None`
+    /// where that is not enough.
+    #[must_use]
+    pub fn nullable_columns(&self) -> Option<Vec<&KeyColumn>> {
+        let nullable: Vec<&KeyColumn> = self.columns.iter().filter(|column| column.nullable).collect();
+        let enough = if self.match_full { self.columns.len() } else { 1 };
+        (nullable.len() >= enough).then_some(nullable)
+    }
+
     /// What names it in a database.
     #[must_use]
     pub fn id(&self) -> ForeignKeyId {
@@ -132,12 +162,15 @@ pub struct Reach {
     pub following: BTreeMap<TableName, Count>,
     /// By foreign key: how many rows that stay refer to rows that go. None where none do.
     pub referring: BTreeMap<ForeignKeyId, Count>,
+    /// By foreign key that is `SET DEFAULT`: how many of these would then refer to a row that is not there, which is an
+    /// error to PostgreSQL. None where none would.
+    pub dangling: BTreeMap<ForeignKeyId, Count>,
 }
 
 /// What is to be done with the rows of a database, in one transaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableWipe {
-    /// Tables of which every row goes.
+    /// Tables of which every row goes, and whose sequences begin anew.
     pub wiped: BTreeSet<TableName>,
     /// Tables of which those rows go that depend on rows that go, and no others.
     pub following: BTreeSet<TableName>,
@@ -149,8 +182,59 @@ pub struct TableWipe {
 /// What was done with the rows of a database.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WipedRows {
-    /// How many rows each table has lost; none where it was empty.
+    /// How many rows each table has lost. A table that lost none is not there.
     pub deleted: BTreeMap<TableName, u64>,
-    /// How many rows have lost a reference, by foreign key.
+    /// How many rows that stay have lost a reference, by foreign key, in its order.
     pub references_cleared: Vec<(ForeignKeyId, u64)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(on_delete: OnDelete, match_full: bool, columns: &[(bool, bool, bool)]) -> ForeignKey {
+        let column = |(at, &(nullable, defaults_to_null, is_set)): (usize, &(bool, bool, bool))| KeyColumn {
+            name: format!("c{at}"),
+            nullable,
+            defaults_to_null,
+            is_set,
+        };
+        let table = TableName::public("a");
+        let columns = columns.iter().enumerate().map(column).collect();
+        let name = "k".to_owned();
+        ForeignKey { table: table.clone(), name, referenced: table, on_delete, columns, match_full }
+    }
+
+    #[test]
+    fn a_reference_can_be_cleared_where_its_columns_can_take_it() {
+        let check = |on_delete, match_full, columns: &[(bool, bool, bool)], expect: bool| {
+            let key = key(on_delete, match_full, columns);
+            assert_eq!(key.can_be_cleared(), expect, "{key:?}");
+        };
+        let (null, not_null) = ((true, true, true), (false, true, true));
+        check(OnDelete::SetNull, false, &[null], true);
+        check(OnDelete::SetNull, false, &[not_null], false);
+        check(OnDelete::SetNull, false, &[(false, true, false), null], true);
+        check(OnDelete::SetNull, true, &[(true, true, false), null], false);
+        check(OnDelete::SetNull, true, &[null, null], true);
+        check(OnDelete::SetDefault, false, &[null], true);
+        check(OnDelete::SetDefault, false, &[not_null], false);
+        check(OnDelete::SetDefault, false, &[(false, false, true)], true);
+        check(OnDelete::Cascade, false, &[null], false);
+    }
+
+    #[test]
+    fn a_reference_can_be_nulled_where_one_column_may_or_with_match_full_all() {
+        let check = |match_full, columns: &[(bool, bool, bool)], expect: Option<&[&str]>| {
+            let key = key(OnDelete::Restrict, match_full, columns);
+            let names =
+                key.nullable_columns().map(|columns| columns.iter().map(|c| c.name.clone()).collect());
+            assert_eq!(names, expect.map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>()));
+        };
+        let (null, not_null) = ((true, true, true), (false, true, true));
+        check(false, &[not_null], None);
+        check(false, &[not_null, null], Some(&["c1"]));
+        check(true, &[not_null, null], None);
+        check(true, &[null, null], Some(&["c0", "c1"]));
+    }
 }

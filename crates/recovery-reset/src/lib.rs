@@ -4,6 +4,7 @@
 
 mod categories;
 mod selection;
+pub mod tables;
 
 pub use categories::{Categories, Category, CategoryKey, InvalidCategories, InvalidCategoryKey};
 pub use selection::{CONFIRMATION, InvalidSelection, Order, Selection, check_confirmation};

@@ -62,6 +62,8 @@ fn may_depend(from: &str, on: &str, dev: bool) -> bool {
         // Backing a database up takes a database and a runner: its examples and tests use the real ones.
         ("recovery-backup", "recovery-store" | "recovery-process") => dev,
         ("recovery-docker", "recovery-process") => dev,
+        // What a reset plans is tried on a real server.
+        ("recovery-reset", "recovery-store") => dev,
         _ => false,
     }
 }
@@ -106,6 +108,9 @@ mod tests {
         check("recovery-testkit", "recovery-store", false, false);
         check("recovery-backup", "recovery-store", true, true);
         check("recovery-backup", "recovery-store", false, false);
+        check("recovery-reset", "recovery-store", true, true);
+        check("recovery-reset", "recovery-store", false, false);
+        check("recovery-reset", "recovery-backup", true, false);
         check("recovery-server", "recovery-backup", false, true);
         check("recovery-server", "recovery-testkit", false, false);
         check("recovery-backup", "recovery-server", true, false);

@@ -1,9 +1,9 @@
-use std::{collections::BTreeSet, sync::atomic::AtomicU64};
+use std::sync::atomic::AtomicU64;
 
 use async_trait::async_trait;
 
 use super::DatabaseError;
-use crate::schema::{Doomed, Reach, Schema, TableName, TableWipe, WipedRows};
+use crate::schema::{Doomed, Reach, Schema, TableWipe, WipedRows};
 
 /// The tables of the protected database, as a factory reset needs them.
 #[async_trait]
@@ -12,15 +12,15 @@ pub trait ResetDatabase: Send + Sync {
     /// tables are.
     async fn schema(&self, exact: bool) -> Result<Schema, DatabaseError>;
 
-    /// How far a deletion would reach; counted where `exact`, else estimated where counting would take long. That a
-    /// count is 0 is always exact.
+    /// How far a deletion would reach; counted where `exact`, else estimated where counting would take long: then a
+    /// number may be of rows of which none would go, but what is not there is not there.
     async fn reach(&self, doomed: &Doomed, exact: bool) -> Result<Reach, DatabaseError>;
 
     /// Begins the transaction of a reset. Its session carries this `application_name`.
     async fn begin_reset(&self, application_name: &str) -> Result<Box<dyn ResetTransaction>, DatabaseError>;
 
-    /// Whether the transaction of this id was committed; `None` where the server does not know it any more. Waits for
-    /// one that is still under way.
+    /// Whether the transaction of this id was committed; `None` where the server does not know it (any more). Waits for
+    /// one that is still under way, for some time.
     async fn was_committed(&self, transaction: &str) -> Result<Option<bool>, DatabaseError>;
 }
 
@@ -42,16 +42,10 @@ pub trait ResetTransaction: Send + Sync {
     /// How far a deletion would reach, counted, as it is in the transaction.
     async fn reach(&self, doomed: &Doomed) -> Result<Reach, DatabaseError>;
 
-    /// Deletes rows, and lets the sequences of wiped tables begin anew. `done` is how many tables are done. Fails where
-    /// a table that is neither wiped nor following would have fewer rows afterwards, whatever the reason (a trigger, a
-    /// rule): `emptied` names those besides, which are emptied without being part of what was asked
-    /// (`schema_migrations`, so that migrations run again).
-    async fn wipe(
-        &self,
-        wipe: &TableWipe,
-        emptied: &BTreeSet<TableName>,
-        done: &AtomicU64,
-    ) -> Result<WipedRows, DatabaseError>;
+    /// Deletes rows, and lets the sequences of wiped tables begin anew; the triggers of the tables run. `done` is how
+    /// many tables are done. Fails where a row would be gone afterwards that was not asked for, or one be there that was
+    /// (a trigger, a rule), and names the table.
+    async fn wipe(&self, wipe: &TableWipe, done: &AtomicU64) -> Result<WipedRows, DatabaseError>;
 
     /// Makes it so for everybody. After an error the database is as it was, unless the server could not be asked how
     /// it ended: then the error says that it does not answer.
