@@ -61,7 +61,7 @@ fn may_depend(from: &str, on: &str, dev: bool) -> bool {
         ("recovery-server", _) | (_, "recovery-core") => true,
         // Backing a database up takes a database and a runner: its examples and tests use the real ones.
         ("recovery-backup", "recovery-store" | "recovery-process") => dev,
-        ("recovery-docker", "recovery-process") => dev,
+        ("recovery-docker" | "recovery-inference", "recovery-process") => dev,
         // What a reset plans is tried on a real server.
         ("recovery-reset", "recovery-store") => dev,
         _ => false,
