@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use recovery_core::{
     Actor, BackupName, ErrorCode, OperationId, OperationKind, Problem,
-    port::{Cancelled, CommandError, DatabaseError, LockError, StateError},
+    port::{Cancelled, CommandError, DatabaseError, KeyValueError, LockError, StateError},
 };
 use time::OffsetDateTime;
 
@@ -126,6 +126,39 @@ pub enum BackupError {
         #[source]
         source: std::io::Error,
     },
+    /// Something in a directory that the backup must hold whole cannot be read.
+    #[error("cannot read \"{path}\" in {name}, and what the backup lacks would be lost")]
+    LeftOut {
+        /// The directory.
+        name: IncludeName,
+        /// Where in it, as a person sees it; `.` for the directory itself.
+        path: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A directory that the backup must hold is not among those that belong to the service.
+    #[error("the directory {name:?} cannot be in a backup: {why}")]
+    DirectoryUnknown {
+        /// The last part of its path.
+        name: String,
+        /// Why not, in words.
+        why: &'static str,
+    },
+    /// Keys of a numbered database of Redis are neither saved nor written back.
+    #[error("the keys of database {database} of Redis are not for backups: {why}")]
+    KeysRefused {
+        /// The number.
+        database: u8,
+        /// Why not, in words.
+        why: &'static str,
+    },
+    /// The service has no Redis.
+    #[error("the backups are not connected to a Redis")]
+    NoKeys,
+    /// Redis did not do what was asked of it.
+    #[error(transparent)]
+    Keys(#[from] KeyValueError),
     /// An included directory is not one whose contents can be replaced.
     #[error("the files of {name} cannot be replaced: {why}")]
     IncludeUnusable {
@@ -286,6 +319,23 @@ impl From<BackupError> for Problem {
                     "Check that BACKUP_INCLUDE names a directory that exists and that the recovery service may write.",
                 ),
             },
+            BackupError::LeftOut { .. } => problem(
+                ErrorCode::StorageUnavailable,
+                "Nothing was changed. Let the recovery service read everything in that directory, then try again.",
+            ),
+            BackupError::DirectoryUnknown { .. } => problem(
+                ErrorCode::Conflict,
+                "Nothing was changed. Make BACKUP_INCLUDE and the directories of the reset categories fit.",
+            ),
+            BackupError::KeysRefused { .. } => problem(
+                ErrorCode::BackupIncompatible,
+                "Nothing was changed. Keys are taken from and written to databases 0 to 15, but not the one that \
+                 REDIS_URL names.",
+            ),
+            BackupError::NoKeys => {
+                problem(ErrorCode::DependencyUnavailable, "Nothing was changed. Set REDIS_URL.")
+            }
+            BackupError::Keys(error) => error.into(),
             BackupError::IncludeUnusable { hint, .. } => problem(ErrorCode::StorageUnavailable, hint),
             BackupError::NoSpace { .. } => {
                 problem(ErrorCode::InsufficientStorage, "Free that space, then try again.")

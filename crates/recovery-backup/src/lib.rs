@@ -11,6 +11,7 @@ mod complaint;
 mod directory;
 mod error;
 mod files;
+mod keys;
 mod legacy;
 mod manifest;
 mod records;
@@ -24,10 +25,10 @@ mod work;
 
 pub use error::BackupError;
 pub use files::{IncludeName, IncludedDirectory, InvalidIncludeName, KeptDirectory};
-pub use manifest::{IncludedFiles, Manifest, Member};
+pub use manifest::{IncludedFiles, IncludedKeys, Manifest, Member};
 pub use report::{
     ReplacedDatabase, RestoreReport, RetentionReport, RollbackReport, SwitchedDirectory, VerifyReport,
 };
 pub use retention::{Removal, RemovalReason, RetentionPolicy, to_remove};
-pub use service::{BackupFile, BackupService, DirectoryLock, ExclusiveLock, Reconciled};
+pub use service::{BackupFile, BackupService, DirectoryLock, ExclusiveLock, LockedBackups, Reconciled};
 pub use settings::{BackupSettings, Compression};

@@ -14,8 +14,9 @@ use crate::{IncludeName, files::Warnings};
 /// What an archive holds. `manifest.json` is its first member, so that listing needs no more than its first bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The version of this format: [`Manifest::PLAIN`], or [`Manifest::WITH_FILES`] where the archive holds more than
-    /// the database, so that a program that does not know of files refuses it instead of losing them.
+    /// The version of this format: [`Manifest::PLAIN`], [`Manifest::WITH_FILES`] or [`Manifest::WITH_KEYS`] where the
+    /// archive holds more than the database, so that a program that does not know of that refuses it instead of losing
+    /// it.
     pub format_version: u32,
     /// The archive's own file name.
     pub filename: BackupName,
@@ -53,6 +54,9 @@ pub struct Manifest {
     /// The directories that follow them, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<IncludedFiles>,
+    /// The keys of Redis that follow them, by the number of their database.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redis: Vec<IncludedKeys>,
     /// What could not be taken as it was, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -61,8 +65,10 @@ pub struct Manifest {
 impl Manifest {
     /// The version of an archive that holds a database and nothing else.
     pub const PLAIN: u32 = 1;
-    /// The version of an archive with files, the newest that this program reads.
+    /// The version of an archive with files.
     pub const WITH_FILES: u32 = 2;
+    /// The version of an archive with keys of Redis, and perhaps files; the newest that this program reads.
+    pub const WITH_KEYS: u32 = 3;
     /// The name of the member.
     pub const MEMBER: &str = "manifest.json";
     /// The longest manifest that is read, in bytes.
@@ -71,7 +77,23 @@ impl Manifest {
     /// The version that an archive of these contents has.
     #[must_use]
     pub fn version_of_contents(&self) -> u32 {
-        if self.files.is_empty() { Self::PLAIN } else { Self::WITH_FILES }
+        match (self.files.is_empty(), self.redis.is_empty()) {
+            (_, false) => Self::WITH_KEYS,
+            (false, true) => Self::WITH_FILES,
+            (true, true) => Self::PLAIN,
+        }
+    }
+
+    /// How many bytes of an archive are not of the database.
+    pub(crate) fn size_besides_dump(&self) -> u64 {
+        let keys = self.redis.iter().map(|keys| keys.commands.size);
+        keys.fold(self.size_of_files(), u64::saturating_add)
+    }
+
+    /// How many bytes of an archive are of its directories.
+    pub(crate) fn size_of_files(&self) -> u64 {
+        let sizes = self.files.iter().map(|files| files.size.saturating_add(files.sums.size));
+        sizes.fold(0, u64::saturating_add)
     }
 
     /// How long the JSON can be in which the results of packing these directories stand, in bytes.
@@ -120,6 +142,17 @@ impl IncludedFiles {
     }
 }
 
+/// Keys of one numbered database of Redis in an archive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncludedKeys {
+    /// The number of the database.
+    pub database: u8,
+    /// How many keys there are.
+    pub keys: u64,
+    /// The commands that bring them back, as `redis-cli -n N --pipe` takes them.
+    pub commands: Member,
+}
+
 /// What a list shows of a manifest. Of the rest no more is read than that it is JSON.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Heading {
@@ -133,6 +166,8 @@ pub(crate) struct Heading {
     pub database: DatabaseName,
     #[serde(default)]
     pub files: Vec<IncludedFiles>,
+    #[serde(default)]
+    pub redis: Vec<IncludedKeys>,
     #[serde(default)]
     pub warnings: Vec<String>,
 }

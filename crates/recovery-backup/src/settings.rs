@@ -24,6 +24,12 @@ pub struct BackupSettings {
     /// Directories that belong to every backup besides the database; none is in another one, or has the backup
     /// directory in it.
     pub include: Vec<IncludedDirectory>,
+    /// Directories that a factory reset may empty. A backup holds them where it is asked to, and a restore of one that
+    /// does puts them back; nothing else in an archive says where something is written. One that is in `include`, too,
+    /// has that name.
+    pub reset_directories: Vec<IncludedDirectory>,
+    /// The numbered database of Redis that is the recovery service's own: no key of it is saved or written back.
+    pub own_key_database: Option<u8>,
 }
 
 impl BackupSettings {
@@ -40,6 +46,8 @@ impl BackupSettings {
             keep_replaced: Duration::from_secs(72 * 3600),
             retention: RetentionPolicy::default(),
             include: Vec::new(),
+            reset_directories: Vec::new(),
+            own_key_database: None,
         }
     }
 

@@ -15,7 +15,7 @@ use super::{
     CHUNK, Flaw, decode_to_end,
     reader::{Visitor, drain},
 };
-use crate::{IncludedFiles, Member, files::Sink};
+use crate::{IncludedFiles, IncludedKeys, Member, files::Sink, keys};
 
 /// Writes members below a directory.
 pub(crate) struct Extract {
@@ -78,6 +78,10 @@ impl Visitor for Extract {
         } else {
             Ok(())
         }
+    }
+
+    fn keys(&self, keys: &IncludedKeys, contents: &mut dyn Read) -> Result<(), Flaw> {
+        if self.decode { keys::check(&keys.commands.path, keys.keys, contents) } else { drain(contents) }
     }
 
     fn directory(&self, _files: &IncludedFiles) -> Box<dyn Sink + '_> {

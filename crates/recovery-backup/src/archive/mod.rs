@@ -8,6 +8,7 @@
 //!
 //! Included directories stand behind the dump, each as the entries that tar makes of it, hashed as one piece. Nothing
 //! of a directory is known before it was read, so the manifest then is filled up with blanks to the room kept for it.
+//! Keys of Redis come last, a member for each numbered database.
 
 mod contents;
 mod early_sync;
@@ -31,22 +32,29 @@ enum Piece<'a> {
     Member(&'a Member),
     /// The entries of an included directory.
     Files(&'a crate::IncludedFiles),
+    /// A file with keys of Redis.
+    Keys(&'a crate::IncludedKeys),
 }
 
 impl Piece<'_> {
     /// How many bytes of the archive it takes; `None` where that is more than a number holds.
     fn takes(&self) -> Option<u64> {
         match self {
-            Self::Member(member) => BLOCK.checked_add(member.size.checked_next_multiple_of(BLOCK)?),
+            Self::Member(member) => member_takes(member),
+            Self::Keys(keys) => member_takes(&keys.commands),
             Self::Files(files) => files.size.is_multiple_of(BLOCK).then_some(files.size),
         }
     }
 }
 
+fn member_takes(member: &Member) -> Option<u64> {
+    BLOCK.checked_add(member.size.checked_next_multiple_of(BLOCK)?)
+}
+
 /// Everything between the manifest and the checksums, in order.
 fn pieces(manifest: &Manifest) -> impl Iterator<Item = Piece<'_>> {
     let files = manifest.files.iter().flat_map(|files| [Piece::Files(files), Piece::Member(&files.sums)]);
-    manifest.members.iter().map(Piece::Member).chain(files)
+    manifest.members.iter().map(Piece::Member).chain(files).chain(manifest.redis.iter().map(Piece::Keys))
 }
 
 /// The last member: the checksums of all others, as `sha256sum --check` reads them.
@@ -84,9 +92,12 @@ pub(crate) fn padding(size: u64) -> u64 {
 fn sums(manifest_sha256: &str, manifest: &Manifest) -> String {
     let mut text = format!("{manifest_sha256}  {}\n", Manifest::MEMBER);
     for piece in pieces(manifest) {
-        if let Piece::Member(member) = piece {
-            text.push_str(&format!("{}  {}\n", member.sha256, member.path));
-        }
+        let member = match piece {
+            Piece::Member(member) => member,
+            Piece::Keys(keys) => &keys.commands,
+            Piece::Files(_) => continue,
+        };
+        text.push_str(&format!("{}  {}\n", member.sha256, member.path));
     }
     text
 }

@@ -14,8 +14,9 @@ use sha2::{Digest, Sha256};
 
 use super::{BLOCK, CHUNK, DATABASE, Piece, SUMS, ZEROS, file_size, header, hex, padding, pieces, sums};
 use crate::{
-    IncludedFiles, Manifest, Member,
+    IncludedFiles, IncludedKeys, Manifest, Member,
     files::{FILES, Sink, read_entries},
+    keys,
     manifest::{FirstMember, Heading},
     work::Meter,
 };
@@ -27,7 +28,7 @@ pub(crate) enum Flaw {
     #[error("{0}")]
     Damaged(String),
     /// It is of a format that this program does not know.
-    #[error("its format version is {0}, and this program reads up to {max}", max = Manifest::WITH_FILES)]
+    #[error("its format version is {0}, and this program reads up to {max}", max = Manifest::WITH_KEYS)]
     UnknownFormat(u32),
     /// It is whole, and cannot be used here.
     #[error("{why}")]
@@ -94,7 +95,7 @@ fn first_member<T: DeserializeOwned + FirstMember>(file: &mut File) -> Result<(T
     let mut bytes = vec![0; usize::try_from(size).map_err(io::Error::other)?];
     fill(file, &mut bytes, Manifest::MEMBER)?;
 
-    let known = |version: u32| (Manifest::PLAIN..=Manifest::WITH_FILES).contains(&version);
+    let known = |version: u32| (Manifest::PLAIN..=Manifest::WITH_KEYS).contains(&version);
     let manifest = match serde_json::from_slice::<T>(&bytes) {
         Ok(manifest) if known(manifest.format_version()) => manifest,
         // Another version may have other fields.
@@ -128,6 +129,9 @@ pub(crate) trait Visitor: Sync {
     /// Called with the contents of each member, of several at once; must read them to their end.
     fn member(&self, member: &Member, contents: &mut dyn Read) -> Result<(), Flaw>;
 
+    /// Called with the commands of each numbered database of Redis; must read them to their end.
+    fn keys(&self, keys: &IncludedKeys, contents: &mut dyn Read) -> Result<(), Flaw>;
+
     /// Called for each included directory; what this returns is given its entries. Members and other directories may
     /// be read at the same time.
     fn directory(&self, files: &IncludedFiles) -> Box<dyn Sink + '_>;
@@ -136,6 +140,10 @@ pub(crate) trait Visitor: Sync {
 /// Reads members and lets them go.
 impl Visitor for () {
     fn member(&self, _member: &Member, contents: &mut dyn Read) -> Result<(), Flaw> {
+        drain(contents)
+    }
+
+    fn keys(&self, _keys: &IncludedKeys, contents: &mut dyn Read) -> Result<(), Flaw> {
         drain(contents)
     }
 
@@ -171,6 +179,7 @@ impl ArchiveReader {
             return damaged(format!("its manifest names a member twice: {:?}", member.path));
         }
         check_files(&manifest)?;
+        check_keys(&manifest)?;
         let sums_size = sums(&hex(Sha256::digest(&manifest_bytes)), &manifest).len() as u64;
         let expected = file_size(manifest_bytes.len() as u64, sums_size, &manifest);
         let actual = file.metadata()?.len();
@@ -197,7 +206,12 @@ impl ArchiveReader {
         let read_some = || -> Result<(), Flaw> {
             while let Some((piece, offset)) = placed.get(next.fetch_add(1, Relaxed)) {
                 let read = match piece {
-                    Piece::Member(member) => self.read_member(member, *offset, visitor, meter),
+                    Piece::Member(member) => {
+                        self.read_member(member, *offset, &|read| visitor.member(member, read), meter)
+                    }
+                    Piece::Keys(keys) => {
+                        self.read_member(&keys.commands, *offset, &|read| visitor.keys(keys, read), meter)
+                    }
                     Piece::Files(files) => self.read_files(files, *offset, visitor, meter),
                 };
                 // Nobody needs what comes after.
@@ -235,13 +249,13 @@ impl ArchiveReader {
         &self,
         member: &Member,
         offset: u64,
-        visitor: &dyn Visitor,
+        visit: &dyn Fn(&mut dyn Read) -> Result<(), Flaw>,
         meter: &Meter,
     ) -> Result<(), Flaw> {
         let mut file = ReadAt { file: &self.file, offset };
         file.check_header(&self.manifest, &member.path, member.size)?;
         let mut contents = Hashing { inner: (&mut file).take(member.size), hasher: Sha256::new(), meter };
-        let visited = visitor.member(member, &mut contents);
+        let visited = visit(&mut contents);
         if meter.is_stopped() {
             return Err(Flaw::Stopped);
         }
@@ -328,6 +342,24 @@ fn check_files(manifest: &Manifest) -> Result<(), Flaw> {
         if !plain {
             return damaged(format!("its manifest tells of files in a way that cannot be: {}", files.name));
         }
+    }
+    Ok(())
+}
+
+/// Checks what the manifest says of keys: databases that there are, in order and each once.
+fn check_keys(manifest: &Manifest) -> Result<(), Flaw> {
+    let mut last = None;
+    for IncludedKeys { database, keys, commands } in &manifest.redis {
+        let plain = *database <= keys::LAST_DATABASE
+            && last < Some(*database)
+            && *keys > 0
+            && commands.path == keys::path_of(*database);
+        if !plain {
+            return damaged(format!(
+                "its manifest tells of keys of Redis in a way that cannot be: database {database}"
+            ));
+        }
+        last = Some(*database);
     }
     Ok(())
 }

@@ -56,6 +56,7 @@ fn manifest() -> Manifest {
         rows: RowCounts::default(),
         members: Vec::new(),
         files: Vec::new(),
+        redis: Vec::new(),
         warnings: Vec::new(),
     }
 }
@@ -321,7 +322,7 @@ fn a_link_in_place_of_a_member_is_refused() {
 
 #[test]
 fn a_manifest_of_a_newer_format_is_told_from_a_damaged_one() {
-    assert!(with_manifest(|manifest| manifest.format_version = 3).contains("format version is 3"));
+    assert!(with_manifest(|manifest| manifest.format_version = 4).contains("format version is 4"));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use super::{BLOCK, CHUNK, SUMS, ZEROS, early_sync::EarlySync, header, hex, padding, sums};
 use crate::{
-    IncludedFiles, Manifest, Member,
+    IncludeName, IncludedFiles, Manifest, Member,
     directory::give_to_owner,
     files::{FILES, PackError, Source, Warnings, pack},
     work::Meter,
@@ -27,6 +27,17 @@ pub(crate) enum WriteError {
     /// A file of the dump is not as long as it was when the dump ended.
     #[error("{0} changed while it was packed")]
     Changed(String),
+    /// A directory that must be packed whole has something in it that cannot be.
+    #[error("cannot take {path:?} of {name} into the backup")]
+    LeftOut {
+        /// The directory.
+        name: IncludeName,
+        /// Where in it, as a person sees it.
+        path: String,
+        /// Why not.
+        #[source]
+        why: io::Error,
+    },
     /// The meter was told to stop.
     #[error("stopped")]
     Stopped,
@@ -36,6 +47,7 @@ impl From<PackError> for WriteError {
     fn from(error: PackError) -> Self {
         match error {
             PackError::Io(error) => Self::Io(error),
+            PackError::LeftOut { name, path, why } => Self::LeftOut { name, path, why },
             PackError::Stopped => Self::Stopped,
         }
     }
@@ -43,7 +55,7 @@ impl From<PackError> for WriteError {
 
 /// Writes the archive and fills in the checksums of the manifest's members, whose paths and sizes are given. Each
 /// member is read from below `source` and removed once it is packed, so that the disk never holds the dump twice. Then
-/// come the included directories, and what the manifest says of them. The file is on disk when this returns, and
+/// come the included directories, and what the manifest says of them, and keys of Redis. The file is on disk when this returns, and
 /// belongs to whom the directory `owner` belongs.
 pub(crate) fn write_archive(
     target: &Path,
@@ -53,7 +65,8 @@ pub(crate) fn write_archive(
     includes: &[Source],
     meter: &Meter,
 ) -> Result<(), WriteError> {
-    for member in &mut manifest.members {
+    let keys = manifest.redis.iter_mut().map(|keys| &mut keys.commands);
+    for member in manifest.members.iter_mut().chain(keys) {
         // As long as the real one, so that the manifest's own length is known before anything is hashed.
         member.sha256 = "0".repeat(64);
     }
@@ -75,6 +88,9 @@ pub(crate) fn write_archive(
     }
     drop(buffer);
     manifest.files = pack_includes(includes, source, &mut out, created_at, &mut manifest.warnings, meter)?;
+    for keys in &mut manifest.redis {
+        pack_member(&mut keys.commands, source, &mut out, created_at, &mut vec![0; CHUNK], meter)?;
+    }
     manifest.format_version = manifest.version_of_contents();
 
     let mut manifest_bytes = encode(manifest)?;

@@ -12,6 +12,7 @@ mod entry;
 mod format;
 mod include;
 mod mounts;
+mod nesting;
 mod order;
 mod pack;
 mod place;
@@ -24,6 +25,7 @@ mod warnings;
 
 pub(crate) use entry::{Entry, What, is_name, shown};
 pub use include::{IncludeName, IncludedDirectory, InvalidIncludeName};
+pub(crate) use nesting::{Lies, lies};
 pub(crate) use pack::{PackError, Source, pack};
 pub(crate) use place::Place;
 pub(crate) use read::{Sink, read_entries};

@@ -15,7 +15,7 @@ use rustix::fs::{Mode, OFlags, openat, readlinkat};
 use sha2::{Digest, Sha256};
 
 use super::{
-    FILES, IncludedDirectory, Warnings,
+    FILES, IncludeName, IncludedDirectory, Warnings,
     entry::{Entry, Extent, What, shown},
     format::head,
     read::Tally,
@@ -33,6 +33,8 @@ const ATTEMPTS: u32 = 3;
 pub(crate) struct Source {
     /// Its name and path.
     pub directory: IncludedDirectory,
+    /// Whether something in it that cannot be read is a reason to have no backup: what the backup lacks will be lost.
+    whole: bool,
     root: Root,
 }
 
@@ -40,7 +42,12 @@ impl Source {
     /// Opens it.
     pub(crate) fn open(directory: IncludedDirectory) -> io::Result<Self> {
         let root = Root::open(&directory.path)?;
-        Ok(Self { directory, root })
+        Ok(Self { directory, whole: false, root })
+    }
+
+    /// Nothing that can be read may be missing in the backup.
+    pub(crate) fn whole(self) -> Self {
+        Self { whole: true, ..self }
     }
 
     /// How much there is to pack now.
@@ -57,6 +64,17 @@ pub(crate) enum PackError {
     /// The archive or the list of checksums could not be written.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// Something cannot be read in a directory that must be packed whole.
+    #[error("cannot take {path:?} of {name}")]
+    LeftOut {
+        /// The directory.
+        name: IncludeName,
+        /// Where in it, as a person sees it.
+        path: String,
+        /// Why not.
+        #[source]
+        why: io::Error,
+    },
     /// The meter was told to stop.
     #[error("stopped")]
     Stopped,
@@ -82,7 +100,8 @@ pub(crate) fn pack(
     meter: &Meter,
 ) -> Result<Packed, PackError> {
     let mut packer = Packer {
-        name: source.directory.name.as_str(),
+        name: &source.directory.name,
+        whole: source.whole,
         prefix: format!("{FILES}/{}", source.directory.name),
         out,
         hasher: Sha256::new(),
@@ -99,7 +118,8 @@ pub(crate) fn pack(
 }
 
 struct Packer<'a, W> {
-    name: &'a str,
+    name: &'a IncludeName,
+    whole: bool,
     prefix: String,
     out: &'a mut W,
     hasher: Sha256,
@@ -127,7 +147,7 @@ impl<W: Write + Seek> Visitor for Packer<'_, W> {
         }
         let data = match met.file.metadata() {
             Ok(data) => data,
-            Err(error) => return self.refused(met.path, &error).map(|()| false),
+            Err(error) => return self.refused(met.path, error).map(|()| false),
         };
         let kind = data.file_type();
         if kind.is_dir() {
@@ -140,7 +160,7 @@ impl<W: Write + Seek> Visitor for Packer<'_, W> {
                     let what = What::Link { target: target.into_bytes() };
                     self.put(&Entry::new(met.path.to_vec(), what, &data))?;
                 }
-                Err(error) => self.refused(met.path, &error.into())?,
+                Err(error) => self.refused(met.path, error.into())?,
             }
         } else if kind.is_file() {
             self.file(met)?;
@@ -165,8 +185,12 @@ impl<W: Write + Seek> Visitor for Packer<'_, W> {
                     "is a mount point, and its contents are left out: include it by a name of its own",
                 );
             }
+            PassedOver::TooDeep if self.whole => {
+                let why = io::Error::new(io::ErrorKind::InvalidInput, "it lies too deep");
+                return Err(self.left_out(path, why));
+            }
             PassedOver::TooDeep => self.warn(path, "lies too deep, and is left out"),
-            PassedOver::Refused(error) => self.refused(path, &error)?,
+            PassedOver::Refused(error) => self.refused(path, error)?,
         }
         Ok(())
     }
@@ -179,12 +203,17 @@ impl<W: Write + Seek> Packer<'_, W> {
     }
 
     /// What is gone is gone; that the system refuses something else is said.
-    #[expect(clippy::unnecessary_wraps, reason = "reads as a step of those that can fail")]
-    fn refused(&mut self, path: &[u8], error: &io::Error) -> Result<(), PackError> {
-        if error.kind() != io::ErrorKind::NotFound {
-            self.warn(path, &format!("cannot be read, and is left out: {error}"));
+    fn refused(&mut self, path: &[u8], error: io::Error) -> Result<(), PackError> {
+        match error.kind() {
+            io::ErrorKind::NotFound => {}
+            _ if self.whole => return Err(self.left_out(path, error)),
+            _ => self.warn(path, &format!("cannot be read, and is left out: {error}")),
         }
         Ok(())
+    }
+
+    fn left_out(&self, path: &[u8], why: io::Error) -> PackError {
+        PackError::LeftOut { name: self.name.clone(), path: shown(path), why }
     }
 
     fn emit(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -211,7 +240,7 @@ impl<W: Write + Seek> Packer<'_, W> {
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
             let file = match openat(met.parent, met.name, flags, Mode::empty()) {
                 Ok(file) => File::from(file),
-                Err(error) => return self.refused(met.path, &error.into()),
+                Err(error) => return self.refused(met.path, error.into()),
             };
             let read = self.contents(met.path, &file, attempt == ATTEMPTS);
             let (whole, why) = match read {
@@ -225,7 +254,7 @@ impl<W: Write + Seek> Packer<'_, W> {
             self.out.seek(SeekFrom::Start(place.position))?;
             (self.hasher, self.written) = (place.hasher.clone(), place.written);
             if let Some(error) = why {
-                return self.refused(met.path, &error);
+                return self.refused(met.path, error);
             }
         }
         Ok(())

@@ -49,6 +49,7 @@ enum Summary {
         server_version: PostgresVersion,
         client_version: PostgresVersion,
         files: Vec<BackupFiles>,
+        keys: u64,
         warnings: Vec<String>,
     },
     Legacy,
@@ -209,10 +210,11 @@ fn info(
             server_version,
             client_version,
             files,
+            keys,
             warnings,
         } => {
             info.kind = kind;
-            (info.files, info.warnings) = (files, warnings);
+            (info.files, info.keys, info.warnings) = (files, keys, warnings);
             (info.database, info.server_version) = (Some(database), Some(server_version.to_string()));
             info.client_version = Some(client_version.to_string());
             if client_version.major() > server_version.major() {
@@ -284,6 +286,7 @@ fn read_summary(path: &Path, name: &BackupName) -> Summary {
                     bytes,
                 })
                 .collect(),
+            keys: manifest.redis.iter().map(|keys| keys.keys).fold(0, u64::saturating_add),
             warnings: manifest.warnings,
         },
         Err(Flaw::Io(error)) => {

@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 use super::{
     BackupService, ExclusiveLock,
     catalogue::flawed,
-    includes::size_of_files,
+    safety::Holds,
     tool_run::{Watch, session_name},
 };
 use crate::{
@@ -40,6 +40,17 @@ impl BackupService {
         kind: BackupKind,
         context: &dyn OperationContext,
     ) -> Result<BackupInfo, BackupError> {
+        self.create_with(lock, kind, &Holds::default(), context).await
+    }
+
+    /// Makes a backup that holds more than others do. As [`BackupService::create`].
+    pub(super) async fn create_with(
+        &self,
+        lock: &ExclusiveLock,
+        kind: BackupKind,
+        holds: &Holds,
+        context: &dyn OperationContext,
+    ) -> Result<BackupInfo, BackupError> {
         context.report(Progress::phase("preparing"));
         let server = self.database.server().await?;
         let tools = Tools::for_server(&self.settings, self.runner.as_ref(), server.version).await?;
@@ -48,7 +59,7 @@ impl BackupService {
             Some(bytes) => bytes,
             None => self.least_dump_size().await,
         };
-        let needed = needed.saturating_add(self.expected_size_of_includes(context).await?);
+        let needed = needed.saturating_add(self.expected_size_of_includes(holds, context).await?);
         let directory = self.settings.directory.clone();
         let id = context.id();
         let work = blocking(move || {
@@ -70,10 +81,11 @@ impl BackupService {
         // From here on nothing is read from the database: its snapshot would only keep dead rows alive.
         drop(snapshot);
         // Read after the database was: no row of the backup is without the file that it tells of.
-        let (includes, mut warnings) = self.open_includes().await?;
+        let (includes, mut warnings) = self.open_includes(holds).await?;
         if self.records.pending_files().await.is_ok_and(|pending| pending.is_some()) {
             warnings.push("an earlier restore has replaced the files only in part".to_owned());
         }
+        let redis = self.save_keys(holds, &work, context).await?;
         let manifest = Manifest {
             format_version: Manifest::PLAIN,
             filename: filename.clone(),
@@ -92,6 +104,7 @@ impl BackupService {
             rows,
             members: blocking(move || members(&dump)).await?,
             files: Vec::new(),
+            redis,
             warnings,
         };
         crash_point("backup:dumped");
@@ -166,7 +179,8 @@ impl BackupService {
         let archive = work.path().join("archive.tar");
         let (target, source) = (archive.clone(), work.path().to_owned());
         let directory = self.settings.directory.clone();
-        let dump = manifest.members.iter().map(|member| member.size).sum();
+        let keys = manifest.redis.iter().map(|keys| &keys.commands);
+        let dump = manifest.members.iter().chain(keys).map(|member| member.size).sum();
         let total = includes.is_empty().then_some(dump);
         let disk = self.settings.directory.clone();
         let written = watched_on(vec![disk], context, "archiving", total, move |meter| {
@@ -175,6 +189,9 @@ impl BackupService {
         match written.await? {
             Ok(()) => Ok(archive),
             Err(WriteError::Stopped) => Err(recovery_core::port::Cancelled.into()),
+            Err(WriteError::LeftOut { name, path, why }) => {
+                Err(BackupError::LeftOut { name, path, source: why })
+            }
             Err(WriteError::Io(source)) => {
                 Err(BackupError::Storage { doing: "write the archive", path: archive, source })
             }
@@ -230,7 +247,7 @@ impl BackupService {
         })?;
         let manifest = self.manifest(&newest.filename).await.ok()?;
         let before = manifest.database_size_bytes.max(1);
-        let size = newest.size_bytes.saturating_sub(size_of_files(&manifest.files));
+        let size = newest.size_bytes.saturating_sub(manifest.size_besides_dump());
         let now =
             self.database.databases().await.ok()?.into_iter().find(|entry| entry.name == *live)?.size_bytes?;
         let scaled = u128::from(size) * u128::from(now) / u128::from(before);

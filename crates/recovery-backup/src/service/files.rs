@@ -15,9 +15,10 @@ use time::OffsetDateTime;
 
 use super::BackupService;
 use crate::{
-    BackupError, IncludeName, IncludedFiles, KeptDirectory, Member, SwitchedDirectory,
+    BackupError, IncludeName, IncludedFiles, IncludedKeys, KeptDirectory, Member, SwitchedDirectory,
     archive::{DATABASE, Extract, Flaw, Visitor},
     files::{Place, Sink, Stage, Staged, Switch, sweep},
+    keys,
     records::PendingFiles,
     space,
     work::blocking,
@@ -129,6 +130,11 @@ impl Visitor for Unpack {
         } else {
             ().member(member, contents)
         }
+    }
+
+    fn keys(&self, keys: &IncludedKeys, contents: &mut dyn io::Read) -> Result<(), Flaw> {
+        // Before anything is touched: nothing but keys must come out of it when it is too late to turn back.
+        keys::check(&keys.commands.path, keys.keys, contents)
     }
 
     fn directory(&self, files: &IncludedFiles) -> Box<dyn Sink + '_> {

@@ -260,8 +260,8 @@ struct Rewritten {
     warnings: Vec<String>,
 }
 
-/// The safety backup is made within the restore: it must not make it uncancellable, and its steps are its own.
-struct Within<'a>(&'a dyn OperationContext);
+/// The safety backup is made within another operation: it must not make that uncancellable, and its steps are its own.
+pub(super) struct Within<'a>(pub &'a dyn OperationContext);
 
 #[async_trait]
 impl OperationContext for Within<'_> {

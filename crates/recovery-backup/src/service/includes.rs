@@ -1,10 +1,12 @@
 //! The included directories of this server, as a backup takes them.
 
+use std::io;
+
 use recovery_core::port::OperationContext;
 
-use super::BackupService;
+use super::{BackupService, safety::Holds};
 use crate::{
-    BackupError, IncludeName, IncludedFiles,
+    BackupError, IncludeName,
     files::{PackError, Source},
     work::{blocking, watched},
 };
@@ -23,12 +25,13 @@ impl BackupService {
     /// How many bytes the included directories take in an archive, going by what they hold now.
     pub(super) async fn expected_size_of_includes(
         &self,
+        holds: &Holds,
         context: &dyn OperationContext,
     ) -> Result<u64, BackupError> {
-        if self.settings.include.is_empty() {
+        if self.settings.include.is_empty() && holds.directories.is_empty() {
             return Ok(0);
         }
-        let (sources, _) = self.open_includes().await?;
+        let (sources, _) = self.open_includes(holds).await?;
         let measured = watched(context, "measuring files", None, move |meter| {
             sources.iter().try_fold(0_u64, |sum, source| {
                 let tally = source.measure(meter)?;
@@ -37,6 +40,7 @@ impl BackupService {
         });
         measured.await?.map_err(|error| match error {
             PackError::Stopped => recovery_core::port::Cancelled.into(),
+            PackError::LeftOut { name, path, why } => BackupError::LeftOut { name, path, source: why },
             PackError::Io(source) => BackupError::Storage {
                 doing: "look at the included directories",
                 path: self.settings.directory.clone(),
@@ -45,16 +49,25 @@ impl BackupService {
         })
     }
 
-    /// Opens the included directories. One that is missing or may not be read is no reason to have no backup of the
-    /// database; the second result says so, in words.
-    pub(super) async fn open_includes(&self) -> Result<(Vec<Source>, Vec<String>), BackupError> {
-        let include = self.settings.include.clone();
+    /// Opens the included directories, and those that this backup holds besides. One that is missing or may not be read
+    /// is no reason to have no backup of the database; the second result says so, in words. Of one that must be held
+    /// whole, it is a reason that it cannot be read, but not that it is missing.
+    pub(super) async fn open_includes(
+        &self,
+        holds: &Holds,
+    ) -> Result<(Vec<Source>, Vec<String>), BackupError> {
+        let (include, holds) = (self.settings.include.clone(), holds.clone());
         blocking(move || {
             let (mut sources, mut warnings) = (Vec::new(), Vec::new());
-            for directory in include {
+            for directory in include.into_iter().chain(holds.directories.iter().cloned()) {
                 let (name, path) = (directory.name.clone(), directory.path.clone());
+                let whole = holds.must_be_whole(&name);
                 match Source::open(directory) {
+                    Ok(source) if whole => sources.push(source.whole()),
                     Ok(source) => sources.push(source),
+                    Err(error) if whole && error.kind() != io::ErrorKind::NotFound => {
+                        return Err(BackupError::include("read", &name)(error));
+                    }
                     Err(error) => {
                         tracing::warn!(path = %path.display(), %error, "an included directory cannot be read");
                         warnings.push(format!("{name}: the directory cannot be read, and is left out: {error}"));
@@ -65,9 +78,4 @@ impl BackupService {
         })
         .await
     }
-}
-
-/// How many bytes of an archive are not of the database.
-pub(super) fn size_of_files(files: &[IncludedFiles]) -> u64 {
-    files.iter().fold(0, |sum, files| sum.saturating_add(files.size).saturating_add(files.sums.size))
 }

@@ -11,7 +11,6 @@ use recovery_core::{
 use super::{
     BackupService,
     files::{Files, HeldFiles, StagedFiles, Unpack},
-    includes::size_of_files,
     tool_run::{Watch, session_name},
 };
 use crate::{
@@ -45,7 +44,7 @@ impl BackupService {
             let archive =
                 ArchiveReader::open(file).map_err(|flaw| super::catalogue::flawed(&name_of_flaw, flaw))?;
             let claimed = archive.manifest().clone();
-            let needed = size.saturating_sub(size_of_files(&claimed.files));
+            let needed = size.saturating_sub(claimed.size_besides_dump());
             Ok((WorkDirectory::with_room(&directory, &instead, id, needed)?, again, claimed, needed))
         })
         .await?;
@@ -67,7 +66,7 @@ impl BackupService {
             let manifest = checked.map_err(|error| unpack.failure().unwrap_or(error))?;
             Ok::<_, BackupError>((manifest, blocking(move || unpack.finish()).await?))
         };
-        let staged = if files == Files::Stage { size_of_files(&claimed.files) } else { 0 };
+        let staged = if files == Files::Stage { claimed.size_of_files() } else { 0 };
         if let Some(room) = room_to_inflate(claimed.database_size_bytes, staged, work.path())? {
             let again = file.try_clone().map_err(BackupError::storage("read a backup", self.path(name)))?;
             match pass(again, Some(Arc::clone(&room))).await {

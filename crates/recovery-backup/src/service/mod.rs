@@ -17,6 +17,7 @@ mod remove;
 mod replaceable;
 mod restore;
 mod rollback;
+mod safety;
 mod script;
 mod sql;
 mod take_over;
@@ -27,12 +28,13 @@ use std::{path::PathBuf, sync::Arc};
 
 use recovery_core::{
     BackupName,
-    port::{Clock, CommandRunner, DatabaseAdmin, DocumentStore},
+    port::{Clock, CommandRunner, DatabaseAdmin, DocumentStore, KeySpace},
 };
 
 pub use catalogue::BackupFile;
 pub use lock::{DirectoryLock, ExclusiveLock};
 pub use reconcile::Reconciled;
+pub use safety::LockedBackups;
 
 use crate::{BackupSettings, records::Records};
 use catalogue::ManifestCache;
@@ -46,6 +48,8 @@ pub struct BackupService {
     database: Arc<dyn DatabaseAdmin>,
     runner: Arc<dyn CommandRunner>,
     clock: Arc<dyn Clock>,
+    /// Redis; `None` where the service has nothing to do with it.
+    keys: Option<Arc<dyn KeySpace>>,
     records: Records,
     manifests: Arc<ManifestCache>,
 }
@@ -61,7 +65,13 @@ impl BackupService {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let records = Records::new(documents, settings.directory.join(".records.lock"));
-        Self { settings, database, runner, clock, records, manifests: Arc::default() }
+        Self { settings, database, runner, clock, keys: None, records, manifests: Arc::default() }
+    }
+
+    /// With the keys of this Redis, which safety backups may hold and restores of these bring back.
+    #[must_use]
+    pub fn with_keys(self, keys: Arc<dyn KeySpace>) -> Self {
+        Self { keys: Some(keys), ..self }
     }
 
     /// The path of a backup's file. A [`BackupName`] is a plain file name, so this stays in the directory.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     BackupError, Removal, RetentionReport,
     directory::nofollow,
-    records::{DirectoryStamp, Pin, Pins, PinsHeld},
+    records::{DirectoryStamp, Pin, Pins},
     retention::to_remove,
     work::blocking,
 };
@@ -87,7 +87,7 @@ impl BackupService {
             tracing::warn!(%error, "the journal does not say which backups are removed");
         });
         for removal in due {
-            match self.remove(&removal.filename).await {
+            match self.remove(&removal.filename, false).await {
                 Ok(()) => {
                     tracing::info!(backup = %removal.filename, why = %removal.why, "removed");
                     report.removed.push(removal);
@@ -104,11 +104,15 @@ impl BackupService {
         Ok(report)
     }
 
-    async fn remove(&self, name: &BackupName) -> Result<(), BackupError> {
+    /// Removes a backup that nobody reads.
+    pub(super) async fn remove(&self, name: &BackupName, even_pinned: bool) -> Result<(), BackupError> {
         let held = self.records.hold_pins().await?;
         let (path, directory, name) = (self.path(name), self.settings.directory.clone(), name.clone());
         blocking(move || {
-            remove_unless_read(&path, &name, &held)?;
+            if !even_pinned && held.has(&name) {
+                return Err(BackupError::Pinned { name });
+            }
+            remove_unless_read(&path, &name)?;
             crash_point("retain:removed");
             sync_directory(&directory)
         })
@@ -116,7 +120,7 @@ impl BackupService {
     }
 
     /// Forgets what was remembered of backups that are gone.
-    async fn forget(&self, names: &[BackupName]) {
+    pub(super) async fn forget(&self, names: &[BackupName]) {
         if let Err(error) = self.records.forget(names).await {
             // A record names the file's size and time, so it says nothing about another file of that name.
             tracing::warn!(%error, "the records of deleted backups stay");
@@ -152,10 +156,7 @@ impl BackupService {
 }
 
 /// Who reads a backup holds its lock, shared.
-fn remove_unless_read(path: &Path, name: &BackupName, held: &PinsHeld) -> Result<(), BackupError> {
-    if held.has(name) {
-        return Err(BackupError::Pinned { name: name.clone() });
-    }
+fn remove_unless_read(path: &Path, name: &BackupName) -> Result<(), BackupError> {
     plain_file(path, name)?;
     let failed = |error| missing_or("delete a backup", path, name, error);
     // Some network file systems lock a file against others only where it may be written.

@@ -23,7 +23,7 @@ use time::macros::datetime;
 
 use super::*;
 use crate::{
-    IncludedFiles, Manifest, Member,
+    IncludedFiles, IncludedKeys, Manifest, Member,
     archive::{ArchiveReader, DATABASE, Flaw, Visitor, write_archive},
     work::Meter,
 };
@@ -132,6 +132,7 @@ fn manifest() -> Manifest {
         rows: RowCounts::default(),
         members: Vec::new(),
         files: Vec::new(),
+        redis: Vec::new(),
         warnings: Vec::new(),
     }
 }
@@ -140,6 +141,10 @@ fn manifest() -> Manifest {
 struct Into(std::sync::Mutex<Option<Stage>>);
 
 impl Visitor for Into {
+    fn keys(&self, _keys: &IncludedKeys, _contents: &mut dyn Read) -> Result<(), Flaw> {
+        panic!("no keys are in these archives")
+    }
+
     fn member(&self, member: &Member, contents: &mut dyn Read) -> Result<(), Flaw> {
         ().member(member, contents)
     }
