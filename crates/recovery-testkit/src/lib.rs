@@ -35,7 +35,7 @@ pub use database::{DatabaseFaults, DatabasePoint, FakeContents, FakeDatabase, Fa
 pub use engine::{EngineContainer, EngineFaults, EnginePoint, FakeEngine, Fate};
 pub use env_file::{EnvFilePoint, MemoryEnvFile};
 pub use faults::{Faults, Hold};
-pub use key_value::MemoryKeyValue;
+pub use key_value::{KeySpacePoint, MemoryKeyValue, MemoryValue};
 pub use notifier::{NotifyPoint, RecordingNotifier};
 pub use postgres_tools::{FakePostgresTools, ToolPoint};
 pub use runner::{FakeProgram, FakeRunner, exits};

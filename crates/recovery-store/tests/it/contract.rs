@@ -118,13 +118,16 @@ async fn without_a_target_nothing_is_configured() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redis_keeps_the_promises_of_a_key_value_store() {
-    for mut server in [RedisServer::start(), RedisServer::start_protected()] {
+async fn redis_keeps_the_promises_of_a_key_value_store_and_a_key_space() {
+    let keeps = async |mut server: RedisServer| {
         let store = RedisStore::new(&server.url(7).into()).unwrap();
         contract::key_value(&store).await;
+        contract::key_space(&store).await;
         server.stop();
         contract::key_value_away(&store).await;
-    }
+        contract::key_space_away(&store).await;
+    };
+    tokio::join!(keeps(RedisServer::start()), keeps(RedisServer::start_protected()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

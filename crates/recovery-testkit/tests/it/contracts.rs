@@ -10,15 +10,16 @@ use recovery_core::{
     compose::{ComposeDependency, ComposeService, DependencyCondition, ServiceStanding},
     container::{ContainerState, Health, RestartPolicy},
     database::DatabaseName,
+    keys::KeySelection,
     port::{
-        Command, CommandOutput, Compose, ContainerEngine, DatabaseAdmin, EnvFile, ExecOutput, Exit, KeyValue,
-        KeyValueError, NotifyError, ProtectedDatabase,
+        Command, CommandOutput, Compose, ContainerEngine, DatabaseAdmin, EnvFile, ExecOutput, Exit, KeySpace,
+        KeyValue, KeyValueError, NotifyError, ProtectedDatabase, ScanPosition,
     },
 };
 use recovery_testkit::{
     EngineContainer, FakeCompose, FakeContents, FakeDatabase, FakeEngine, FakeProgram, FakeRunner,
-    FakeSession, Fate, MemoryAuditLog, MemoryDocuments, MemoryEnvFile, MemoryJournal, MemoryKeyValue,
-    NotifyPoint, RecordingNotifier,
+    FakeSession, Fate, KeySpacePoint, MemoryAuditLog, MemoryDocuments, MemoryEnvFile, MemoryJournal,
+    MemoryKeyValue, NotifyPoint, RecordingNotifier,
     contract::{
         self, CommandCases, ComposeFixture, DatabaseFixture, EngineDeed, EngineFixture, OtherSession,
     },
@@ -36,6 +37,20 @@ async fn key_value() {
     contract::key_value_away(&store).await;
     store.back();
     contract::key_value(&store).await;
+}
+
+#[tokio::test]
+async fn key_space() {
+    let store = MemoryKeyValue::new();
+    contract::key_space(&store).await;
+    assert_eq!(store.contents().len(), 0);
+    store.away();
+    contract::key_space_away(&store).await;
+    store.back();
+    store.faults().fail_next(KeySpacePoint::Scan, || KeyValueError::Unavailable { source: "reset".into() });
+    store.scan(&KeySelection::everything(0), ScanPosition::default()).await.unwrap_err();
+    store.faults().assert_spent();
+    contract::key_space(&store).await;
 }
 
 #[tokio::test]

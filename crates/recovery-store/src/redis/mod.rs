@@ -1,10 +1,14 @@
-//! Redis behind the port [`KeyValue`]: one connection for each numbered database that is used, made when it is first
-//! asked for and made again, with growing pauses, whenever it breaks. No call waits long for a server that is away.
+//! Redis behind the ports [`KeyValue`] and [`KeySpace`](recovery_core::port::KeySpace): one connection for each numbered
+//! database that is used, and another one for work on many of its keys, made when it is first asked for and made again,
+//! with growing pauses, whenever it breaks. No call waits long for a server that is away.
+
+mod dump;
+mod key_space;
 
 use std::{
     collections::HashMap,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -23,6 +27,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 /// How long a call may take.
 const CALL_LIMIT: Duration = Duration::from_secs(2);
+/// How long one that moves many keys, or a large one, may take.
+const BULK_LIMIT: Duration = Duration::from_secs(15);
 /// How long a call waits for a connection that does not stand yet.
 const CONNECT_WAIT: Duration = Duration::from_secs(1);
 const MIN_PAUSE_MS: u32 = 100;
@@ -45,7 +51,27 @@ pub enum InvalidRedisUrl {
 /// The numbered databases of a Redis server.
 pub struct RedisStore {
     config: Config,
-    clients: Mutex<HashMap<u8, Connection>>,
+    clients: Mutex<HashMap<(u8, Purpose), Connection>>,
+    /// Whether the server lacks `PEXPIRETIME`, which came with Redis 7.
+    lacks_expire_time: AtomicBool,
+}
+
+/// What a connection is for: a call that others wait for never stands behind one that takes long.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Purpose {
+    /// A question that is answered at once.
+    Prompt,
+    /// Work on many keys, or a large one.
+    Bulk,
+}
+
+impl Purpose {
+    fn limit(self) -> Duration {
+        match self {
+            Self::Prompt => CALL_LIMIT,
+            Self::Bulk => BULK_LIMIT,
+        }
+    }
 }
 
 type LastError = Arc<Mutex<Option<Error>>>;
@@ -73,7 +99,7 @@ impl RedisStore {
         let mut config = Config::from_url_centralized(url).map_err(|_| InvalidRedisUrl::Form)?;
         // A server that is away at first is tried again like one that goes away later.
         config.fail_fast = false;
-        Ok(Self { config, clients: Mutex::default() })
+        Ok(Self { config, clients: Mutex::default(), lacks_expire_time: AtomicBool::new(false) })
     }
 
     /// The database that the URL names: where the service keeps what is its own.
@@ -83,15 +109,18 @@ impl RedisStore {
     }
 
     /// The client of a database; it connects in the background.
-    fn client(&self, database: u8) -> Result<(Client, LastError), Error> {
+    fn client(&self, database: u8, purpose: Purpose) -> Result<(Client, LastError), Error> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(connection) = clients.get(&database).filter(|connection| !connection.task.is_finished()) {
+        let key = (database, purpose);
+        if let Some(connection) = clients.get(&key).filter(|connection| !connection.task.is_finished()) {
             return Ok((connection.client.clone(), Arc::clone(&connection.last_error)));
         }
         let mut config = self.config.clone();
         config.database = Some(database);
         let client = Builder::from_config(config)
-            .with_performance_config(|performance| performance.default_command_timeout = CALL_LIMIT)
+            .with_performance_config(|performance| {
+                performance.default_command_timeout = purpose.limit();
+            })
             .with_connection_config(|connection| {
                 connection.connection_timeout = CALL_LIMIT;
                 connection.internal_command_timeout = CALL_LIMIT;
@@ -99,7 +128,7 @@ impl RedisStore {
                 connection.reconnect_on_auth_error = true;
                 // A server that takes commands and never answers is as good as away.
                 connection.unresponsive =
-                    UnresponsiveConfig { max_timeout: Some(2 * CALL_LIMIT), interval: CALL_LIMIT };
+                    UnresponsiveConfig { max_timeout: Some(2 * purpose.limit()), interval: CALL_LIMIT };
             })
             .set_policy(ReconnectPolicy::new_exponential(0, MIN_PAUSE_MS, MAX_PAUSE_MS, 2))
             .build()?;
@@ -111,16 +140,21 @@ impl RedisStore {
         });
         let task = client.connect();
         let connection = Connection { client: client.clone(), task, last_error: Arc::clone(&last_error) };
-        clients.insert(database, connection);
+        clients.insert(key, connection);
         Ok((client, last_error))
     }
 
-    async fn call<T, F>(&self, database: u8, command: impl FnOnce(Client) -> F) -> Result<T, KeyValueError>
+    async fn call<T, F>(
+        &self,
+        database: u8,
+        purpose: Purpose,
+        command: impl FnOnce(Client) -> F,
+    ) -> Result<T, KeyValueError>
     where
         F: Future<Output = Result<T, Error>>,
     {
         let call = async {
-            let (client, last_error) = self.client(database).map_err(key_value_error)?;
+            let (client, last_error) = self.client(database, purpose).map_err(key_value_error)?;
             if !client.is_connected() {
                 tokio::time::timeout(CONNECT_WAIT, client.wait_for_connect())
                     .await
@@ -129,7 +163,9 @@ impl RedisStore {
             }
             command(client).await.map_err(key_value_error)
         };
-        tokio::time::timeout(CALL_LIMIT, call).await.unwrap_or_else(|_| Err(unavailable("no answer in time")))
+        tokio::time::timeout(purpose.limit(), call)
+            .await
+            .unwrap_or_else(|_| Err(unavailable("no answer in time")))
     }
 }
 
@@ -148,6 +184,9 @@ fn unavailable(why: &str) -> KeyValueError {
 
 fn key_value_error(error: Error) -> KeyValueError {
     match error.kind() {
+        ErrorKind::Unknown if is_refusal(error.details()) => {
+            KeyValueError::Refused { source: Box::new(error) }
+        }
         ErrorKind::IO
         | ErrorKind::Timeout
         | ErrorKind::Canceled
@@ -158,18 +197,35 @@ fn key_value_error(error: Error) -> KeyValueError {
     }
 }
 
+/// Whether this is what the server itself has answered. Its errors begin with a word in capitals; some of them say that it
+/// will answer only later.
+fn is_refusal(details: &str) -> bool {
+    let word = details.split(' ').next().unwrap_or_default();
+    !word.is_empty()
+        && word.bytes().all(|byte| byte.is_ascii_uppercase())
+        && !matches!(word, "LOADING" | "MASTERDOWN" | "BUSY" | "TRYAGAIN")
+}
+
 #[async_trait]
 impl KeyValue for RedisStore {
     async fn get(&self, database: u8, key: &str) -> Result<Option<String>, KeyValueError> {
-        self.call(database, |client| async move { client.get(key).await }).await
+        self.call(database, Purpose::Prompt, |client| async move { client.get(key).await }).await
     }
 
     async fn set(&self, database: u8, key: &str, value: &str) -> Result<(), KeyValueError> {
-        self.call(database, |client| async move { client.set(key, value, None, None, false).await }).await
+        self.call(database, Purpose::Prompt, |client| async move {
+            client.set(key, value, None, None, false).await
+        })
+        .await
     }
 
     async fn ping(&self) -> Result<(), KeyValueError> {
-        self.call(self.system_database(), |client| async move { client.ping::<()>(None).await }).await
+        self.call(
+            self.system_database(),
+            Purpose::Prompt,
+            |client| async move { client.ping::<()>(None).await },
+        )
+        .await
     }
 }
 
