@@ -20,6 +20,7 @@ use recovery_core::{
 };
 use recovery_docker::Patience;
 use recovery_env::Environment;
+use recovery_reset::Categories;
 use secrecy::SecretString;
 use time::OffsetDateTime;
 use tokio::{runtime::Handle, sync::Semaphore};
@@ -92,6 +93,8 @@ pub struct AppSettings {
     pub restart_patience: Patience,
     /// Where language models are that can be asked what is wrong.
     pub providers: ProviderAddresses,
+    /// What belongs to which category of a factory reset.
+    pub reset_categories: Categories,
     /// What this machine is called in notices.
     pub machine: String,
 }
@@ -131,6 +134,8 @@ pub struct App {
     pub(crate) checkpoint_interval: Option<Duration>,
     /// How many backups had had their time and were removed since the service began.
     pub(crate) removed: Arc<AtomicU64>,
+    /// What belongs to which category of a factory reset.
+    pub(crate) reset_categories: Categories,
     /// What is done again and again.
     jobs: Vec<Arc<dyn Job>>,
     /// Set once it was tried to clear up after earlier runs.
@@ -185,6 +190,7 @@ impl App {
             kept_time: KeptTime::new(Arc::clone(&documents)),
             checkpoint_interval: settings.checkpoint_interval,
             removed: Arc::default(),
+            reset_categories: settings.reset_categories,
             jobs: vec![
                 Arc::new(Checkpoints { interval: settings.checkpoint_interval }),
                 Arc::new(Drills { interval: settings.drill_interval }),

@@ -186,6 +186,7 @@ impl App {
             env_candidates: settings.state_dir.clone(),
             restart_patience: Patience::default(),
             providers: ProviderAddresses::default(),
+            reset_categories: settings.reset_categories.clone(),
             machine: own_name().unwrap_or_else(|| "this machine".to_owned()),
         };
         Ok(Self::assemble(settings, ports))

@@ -87,6 +87,8 @@ pub enum OperationKind {
     StartProfile,
     /// Stops the services of a Compose profile.
     StopProfile,
+    /// Wipes the categories of data that are not kept.
+    FactoryReset,
 }
 
 impl OperationKind {
@@ -107,6 +109,7 @@ impl OperationKind {
             Self::RestartServices => "restart_services",
             Self::StartProfile => "start_profile",
             Self::StopProfile => "stop_profile",
+            Self::FactoryReset => "factory_reset",
         }
     }
 }
@@ -128,6 +131,7 @@ impl fmt::Display for OperationKind {
             Self::RestartServices => "restart of all services",
             Self::StartProfile => "start of a profile",
             Self::StopProfile => "stop of a profile",
+            Self::FactoryReset => "factory reset",
         })
     }
 }
@@ -171,6 +175,10 @@ pub enum Unit {
     Bytes,
     /// Tables.
     Tables,
+    /// Keys of Redis.
+    Keys,
+    /// Files.
+    Files,
     /// Steps that are neither.
     Steps,
 }
@@ -182,6 +190,8 @@ impl Unit {
         match self {
             Self::Bytes => "bytes",
             Self::Tables => "tables",
+            Self::Keys => "keys",
+            Self::Files => "files",
             Self::Steps => "steps",
         }
     }

@@ -236,6 +236,8 @@ pub(super) fn progress(progress: &Progress) -> String {
     let count = |number: u64| match progress.unit {
         Unit::Bytes => bytes(number),
         Unit::Tables => format!("{number} tables"),
+        Unit::Keys => format!("{number} keys"),
+        Unit::Files => format!("{number} files"),
         Unit::Steps => number.to_string(),
     };
     let tables = progress.tables.map(|(done, all)| format!(", table {done} of {all}")).unwrap_or_default();

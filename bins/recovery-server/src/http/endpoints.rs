@@ -78,6 +78,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     endpoint!("GET" "restores", Admin, handlers::restores::list),
     endpoint!("DELETE" "restores/{id}", Explicit, "drop_replaced", handlers::restores::drop_replaced),
     endpoint!("POST" "restores/{id}/rollback", Explicit, "rollback", handlers::restores::rollback),
+    endpoint!("GET" "factory-reset/categories", Open, handlers::factory_reset::categories),
     endpoint!("GET" "services", Open, handlers::services::list),
     endpoint!("GET" "services/all", Open, handlers::services::all),
     endpoint!("POST" "services/restart-all", Admin, "restart_services", handlers::services::restart_all),

@@ -40,6 +40,7 @@ use crate::{auth::Access, view};
         handlers::profiles::change,
         handlers::integrations::remote_access,
         handlers::integrations::chat_integrations,
+        handlers::factory_reset::categories,
         handlers::restores::list,
         handlers::restores::drop_replaced,
         handlers::restores::rollback,

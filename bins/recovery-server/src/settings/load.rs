@@ -5,11 +5,13 @@ use std::{collections::BTreeMap, ffi::OsString};
 use config::{Config, ConfigError, Environment, File, FileFormat, Value};
 use recovery_backup::{BackupSettings, RetentionPolicy};
 use recovery_core::database::{ConnectionTarget, ServerAddress};
+use recovery_reset::Categories;
 use secrecy::SecretString;
 
 use super::{
     DatabaseSetting, EffectiveSetting, InvalidSettings, Loaded, SettingError, Settings, Source, include,
     platform::PlatformSettings,
+    reset,
     table::{self, About, Default, Shown, Variable},
 };
 
@@ -73,6 +75,13 @@ fn read(values: &mut Values) -> Option<Settings> {
         |paths| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(":"),
     );
     let platform = PlatformSettings::read(values);
+    let reset_categories = match values.optional(&table::RESET_CATEGORIES_FILE) {
+        Some(path) => reset::categories(&path),
+        None => Categories::built_in().map_err(|error| error.to_string()),
+    };
+    let reset_categories = reset_categories.map_err(|message| {
+        values.errors.push(table::RESET_CATEGORIES_FILE.about.error(message));
+    });
     let cors_allowed_origins = values.required(&table::CORS_ALLOWED_ORIGINS);
     let allowed_hosts = values.optional(&table::ALLOWED_HOSTS).unwrap_or_default();
     let trusted_proxies = values.optional(&table::TRUSTED_PROXIES).unwrap_or_default();
@@ -111,6 +120,7 @@ fn read(values: &mut Values) -> Option<Settings> {
         tool_directories: tool_directories?,
         backup_include,
         platform: platform?,
+        reset_categories: reset_categories.ok()?,
     })
 }
 

@@ -15,6 +15,7 @@ mod order;
 mod parse;
 mod platform;
 mod reference;
+mod reset;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 use recovery_backup::{Compression, IncludedDirectory, RetentionPolicy};
 use recovery_core::database::ConnectionTarget;
+use recovery_reset::Categories;
 use secrecy::SecretString;
 
 #[cfg(feature = "crash-points")]
@@ -94,6 +96,8 @@ pub struct Settings {
     pub backup_include: Vec<IncludedDirectory>,
     /// The platform that is looked after.
     pub platform: PlatformSettings,
+    /// What belongs to which category of a factory reset.
+    pub reset_categories: Categories,
 }
 
 /// The database to protect. That it is unset or wrong does not keep the service from starting: what needs the

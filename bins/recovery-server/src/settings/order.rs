@@ -34,6 +34,7 @@ pub(super) const ALL: &[&About] = &[
     &COMPOSE_FILE.about,
     &DOCKER_HOST.about,
     &DOCKER_SDK_HOST.about,
+    &RESET_CATEGORIES_FILE.about,
     &CORS_ALLOWED_ORIGINS.about,
     &ALLOWED_HOSTS.about,
     &TRUSTED_PROXIES.about,

@@ -20,6 +20,7 @@ mod platform;
 
 pub(super) use platform::{
     COMPOSE_FILE, COMPOSE_PROJECT_DIR, COMPOSE_PROJECT_NAME, DOCKER_HOST, DOCKER_SDK_HOST, NOVA_ENV_FILE,
+    RESET_CATEGORIES_FILE,
 };
 
 use Default::{Described, Text};

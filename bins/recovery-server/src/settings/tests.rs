@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, ffi::OsString, time::Duration};
 
 use secrecy::ExposeSecret;
 
-use super::*;
+use super::{table::About, *};
 
 const FILE: &str = "NOVA_RECOVERY_CONFIG";
 
@@ -72,7 +72,10 @@ fn the_empty_string_counts_as_unset() {
 
 #[test]
 fn the_example_of_every_variable_is_accepted() {
-    for about in table::ALL.iter().filter(|about| !about.example.contains(' ') && about.name != FILE) {
+    // They name files that are read, and that are not there.
+    let files = [FILE, "RESET_CATEGORIES_FILE"];
+    let ones = |about: &&&About| !about.example.contains(' ') && !files.contains(&about.name);
+    for about in table::ALL.iter().filter(ones) {
         load(&[(about.name, about.example)]).unwrap();
     }
 }
@@ -135,6 +138,8 @@ fn bad_values_name_the_variable_and_what_is_expected() {
     check("BACKUP_INCLUDE", "a=/x/y,b=/x", "are inside one another");
     check("BACKUP_INCLUDE", "a=/backups", "and BACKUP_DIR (`/backups`) are inside one another");
     check("BACKUP_INCLUDE", "a=/backups/files", "are inside one another");
+    check("RESET_CATEGORIES_FILE", "/does/not/exist.json", "`/does/not/exist.json` cannot be read");
+    check("RESET_CATEGORIES_FILE", "/dev/null", "cannot be used");
 }
 
 #[test]
@@ -155,6 +160,19 @@ fn included_directories_are_apart_from_what_the_service_keeps() {
     let linked = format!("a={}", link.display());
     let hidden = errors(&[("BACKUP_INCLUDE", &linked), ("BACKUP_DIR", real.to_str().unwrap())]);
     assert!(hidden.contains("are inside one another"), "a link hides nothing: {hidden}");
+}
+
+#[test]
+fn categories_of_a_reset_can_be_others_than_those_of_this_version() {
+    let built_in = settings(&[]).reset_categories;
+    assert_eq!(built_in.all().len(), 12);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = r#"{"never": [], "categories": [{"key": "notes", "label": "Notes", "description": "", "default_keep": true,
+        "tables": ["notes"], "redis": [], "directories": []}]}"#;
+    std::fs::write(file.path(), text).unwrap();
+    let path = file.path().to_str().unwrap();
+    let own = settings(&[("RESET_CATEGORIES_FILE", path)]).reset_categories;
+    assert_eq!(own.all()[0].key.as_str(), "notes");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod backup;
 mod diagnostics;
 mod environment;
+mod factory_reset;
 mod integration;
 mod operation;
 mod problem;
@@ -19,6 +20,7 @@ pub use backup::{
 };
 pub use diagnostics::{ChatAnswer, CheckpointCount, Diagnostics};
 pub use environment::Variables;
+pub use factory_reset::ResetCategory;
 pub use integration::{ChatIntegrations, ContainerBrief, Integration, RemoteAccess};
 pub use operation::{AuditRecord, Operation, Progress};
 pub use problem::{FieldProblem, ProblemBody};

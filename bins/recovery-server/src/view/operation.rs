@@ -48,7 +48,7 @@ pub struct Progress {
     /// How much it has in all, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<u64>,
-    /// What is counted: `bytes`, `tables` or `steps`.
+    /// What is counted: `bytes`, `tables`, `keys`, `files` or `steps`.
     unit: &'static str,
     /// In phases that go through tables while they count bytes: how many are begun, and how many there are.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -11,6 +11,7 @@ use actix_web::{
 use recovery_backup::BackupSettings;
 use recovery_core::{OperationState, database::PostgresVersion};
 use recovery_docker::Patience;
+use recovery_reset::Categories;
 use recovery_server::{
     app::{App, AppSettings, Ports},
     auth::AccessSettings,
@@ -165,6 +166,7 @@ fn settings(directory: &TempDir) -> AppSettings {
             margin: Duration::from_millis(50),
         },
         providers: ProviderAddresses::default(),
+        reset_categories: Categories::built_in().unwrap(),
         machine: "box".to_owned(),
     }
 }

@@ -6,6 +6,7 @@ pub(super) mod diagnostics;
 pub(super) mod download;
 pub(super) mod environment;
 pub(super) mod events;
+pub(super) mod factory_reset;
 pub(super) mod health;
 pub(super) mod integrations;
 pub(super) mod metrics;

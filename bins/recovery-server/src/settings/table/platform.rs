@@ -83,3 +83,16 @@ pub(in crate::settings) const DOCKER_SDK_HOST: Variable<EngineAddress> = Variabl
     },
     parse: parse::from_str,
 };
+
+pub(in crate::settings) const RESET_CATEGORIES_FILE: Variable<PathBuf> = Variable {
+    about: About {
+        name: "RESET_CATEGORIES_FILE",
+        alias: None,
+        meaning: "A file that says what belongs to which category of a factory reset, in place of the list that this \
+                  program was built with (`data/reset_categories.json` in its source).",
+        default: Described("the list of this version"),
+        example: "/etc/nova/reset_categories.json",
+        shown: Shown::Plain,
+    },
+    parse: parse::directory,
+};
