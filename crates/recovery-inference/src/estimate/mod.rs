@@ -162,11 +162,13 @@ fn overhead(backend: Backend, weights: u64) -> u64 {
     }
 }
 
-/// A cache where the shape is not known: models with grouped heads, which all are that were made since 2023, need
-/// about 1 byte of it for 100,000 parameters and token (Llama 3.1: 8B 1.6, 70B 0.46).
+/// A cache where the shape is not known. It grows with the root of the number of parameters: of models that were made
+/// since 2023, one of 8 billion needs 128 KiB a token, one of 32 billion 256 KiB, one of 70 billion 320 KiB.
 fn guessed_kv_cache(weights: u64, known: &Weights, context: u32) -> u64 {
+    const ROOT_OF_8_BILLION: u64 = 89_443;
     let parameters = known.parameters().unwrap_or(weights / 2);
-    (parameters / 100_000).saturating_mul(u64::from(context))
+    let per_token = parameters.isqrt().saturating_mul(128 * 1024) / ROOT_OF_8_BILLION;
+    per_token.saturating_mul(u64::from(context))
 }
 
 #[cfg(test)]
