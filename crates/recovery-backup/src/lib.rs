@@ -27,7 +27,8 @@ pub use error::BackupError;
 pub use files::{IncludeName, IncludedDirectory, InvalidIncludeName, KeptDirectory};
 pub use manifest::{IncludedFiles, IncludedKeys, Manifest, Member};
 pub use report::{
-    ReplacedDatabase, RestoreReport, RetentionReport, RollbackReport, SwitchedDirectory, VerifyReport,
+    KeptKeys, ReplacedDatabase, RestoreReport, RetentionReport, RollbackReport, SwitchedDirectory,
+    VerifyReport,
 };
 pub use retention::{Removal, RemovalReason, RetentionPolicy, to_remove};
 pub use service::{BackupFile, BackupService, DirectoryLock, ExclusiveLock, LockedBackups, Reconciled};

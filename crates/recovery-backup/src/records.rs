@@ -1,5 +1,7 @@
 //! What is remembered about backups and replaced databases from one start of the service to the next.
 
+mod pending;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -11,13 +13,14 @@ use std::{
 
 use recovery_core::{
     BackupName, Drill, DrillHistory, Verification, VerifyLevel,
-    database::DatabaseName,
     port::{DocumentStore, StateError, Swap},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use time::OffsetDateTime;
 
-use crate::{BackupError, ReplacedDatabase, directory::open_lock_file, files::Switch, work::blocking};
+pub(crate) use pending::{KeySource, PendingFiles, PendingKeys, PendingSwap};
+
+use crate::{BackupError, ReplacedDatabase, directory::open_lock_file, work::blocking};
 
 const VERIFICATIONS: &str = "verifications.json";
 const DRILLS: &str = "drills.json";
@@ -25,6 +28,7 @@ const REPLACED: &str = "replaced.json";
 const PINS: &str = "pins.json";
 const PENDING_SWAP: &str = "swap.json";
 const PENDING_FILES: &str = "files.json";
+const PENDING_KEYS: &str = "keys.json";
 
 /// What the last check of a backup found, and of which file: another file of the same name was never checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,14 +111,6 @@ impl From<&std::fs::Metadata> for FileStamp {
     }
 }
 
-/// The names of a swap that was begun.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PendingSwap {
-    pub live: DatabaseName,
-    pub incoming: DatabaseName,
-    pub retired: DatabaseName,
-}
-
 /// Somebody wants a backup to be kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Pin {
@@ -137,21 +133,6 @@ impl From<&std::fs::Metadata> for DirectoryStamp {
     fn from(data: &std::fs::Metadata) -> Self {
         Self { device: data.dev(), inode: data.ino() }
     }
-}
-
-/// Directories that change together with databases.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PendingFiles {
-    /// The name of the live database.
-    pub live: DatabaseName,
-    /// What the present one is called once the other has taken over; `None` where there is none.
-    pub retired: Option<DatabaseName>,
-    /// The directories.
-    pub switches: Vec<Switch>,
-    /// Whether it is known that the databases have changed. Until then their names tell it; but a database that was
-    /// replaced may be dropped later, and the directories must follow all the same.
-    #[serde(default)]
-    pub swapped: bool,
 }
 
 /// The documents, each changed by one writer at a time.
@@ -306,6 +287,20 @@ impl Records {
         match files {
             Some(files) => self.write(PENDING_FILES, files).await,
             None => Ok(self.documents.remove(PENDING_FILES).await?),
+        }
+    }
+
+    /// Keys of which it is not known that they have followed their database. That this cannot be read is an error: they
+    /// must not be taken for written.
+    pub(crate) async fn pending_keys(&self) -> Result<Option<PendingKeys>, StateError> {
+        self.read(PENDING_KEYS).await
+    }
+
+    /// Notes which keys are to follow a database, or that they have.
+    pub(crate) async fn set_pending_keys(&self, keys: Option<&PendingKeys>) -> Result<(), BackupError> {
+        match keys {
+            Some(keys) => self.write(PENDING_KEYS, keys).await,
+            None => Ok(self.documents.remove(PENDING_KEYS).await?),
         }
     }
 

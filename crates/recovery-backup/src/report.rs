@@ -1,5 +1,7 @@
 //! What came of an operation.
 
+use std::path::PathBuf;
+
 use recovery_core::{BackupName, Drill, OperationId, Verification, VerifyLevel, database::DatabaseName};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -66,6 +68,8 @@ pub struct RestoreReport {
     pub rows: u64,
     /// The included directories whose contents were replaced.
     pub files: Vec<SwitchedDirectory>,
+    /// How many keys of Redis were written back.
+    pub keys_restored: u64,
     /// What the reader should know besides.
     pub warnings: Vec<String>,
 }
@@ -96,6 +100,8 @@ pub struct RollbackReport {
     pub kept_until: Option<OffsetDateTime>,
     /// The included directories whose contents were brought back.
     pub files: Vec<SwitchedDirectory>,
+    /// How many keys of Redis hold again what they held; others that there were not before are removed.
+    pub keys_restored: u64,
     /// What the reader should know besides.
     pub warnings: Vec<String>,
 }
@@ -118,4 +124,22 @@ pub struct ReplacedDatabase {
     /// The files that were replaced with it, and come back with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<KeptDirectory>,
+    /// What the keys of Redis held that were written then, and hold again after a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<KeptKeys>,
+}
+
+/// What keys of Redis held before a restore or rollback.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptKeys {
+    /// Where that is noted.
+    pub(crate) directory: PathBuf,
+}
+
+impl KeptKeys {
+    /// The name of the directory in the backup directory in which that is noted.
+    #[must_use]
+    pub fn kept_as(&self) -> String {
+        self.directory.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
 }

@@ -13,6 +13,7 @@
 mod contents;
 mod early_sync;
 mod extract;
+mod keys;
 mod reader;
 mod writer;
 

@@ -198,6 +198,10 @@ impl ArchiveReader {
         &self.manifest
     }
 
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Reads every byte to the end of the file, several members at once. Each is handed to the visitor; that its hash
     /// is right is known only when this returns.
     pub(crate) fn read_to_end(self, visitor: &dyn Visitor, meter: &Meter) -> Result<Manifest, Flaw> {
@@ -234,7 +238,7 @@ impl ArchiveReader {
     }
 
     /// Where each piece begins, and where the header of the checksums stands.
-    fn placed(&self) -> (Vec<(Piece<'_>, u64)>, u64) {
+    pub(super) fn placed(&self) -> (Vec<(Piece<'_>, u64)>, u64) {
         let mut offset = BLOCK + (self.manifest_bytes.len() as u64).next_multiple_of(BLOCK);
         let mut placed = Vec::with_capacity(self.manifest.members.len());
         for piece in pieces(&self.manifest) {
@@ -245,7 +249,7 @@ impl ArchiveReader {
         (placed, offset)
     }
 
-    fn read_member(
+    pub(super) fn read_member(
         &self,
         member: &Member,
         offset: u64,

@@ -81,6 +81,13 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Whether one of the two is in the other, or they are the same.
+    pub(crate) fn is_around_or_in(&self, other: &Self) -> bool {
+        self.target.starts_with(&other.target) || other.target.starts_with(&self.target)
+    }
+}
+
 /// The path without symbolic links; `None` where not even the directory that it is in exists.
 pub(super) fn resolve(path: &Path) -> io::Result<Option<PathBuf>> {
     match path.canonicalize() {

@@ -4,11 +4,11 @@
 //! that an operator needs no more than `redis-cli -n N --pipe < redis/dbN.resp`. This program never sends such bytes on:
 //! it reads them as [`Command`]s, of the one form that is written, and hands keys to the port.
 
-#[allow(dead_code, reason = "what restores need")]
 mod format;
+mod stored;
 
-#[allow(unused_imports)]
 pub(crate) use format::{Command, Commands, check, write_restore, write_unlink};
+pub(crate) use stored::{Batch, Batches, StoredKeys};
 
 /// The directory of the members inside the archive.
 pub(crate) const REDIS: &str = "redis";

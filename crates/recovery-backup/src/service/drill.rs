@@ -168,7 +168,7 @@ impl BackupService {
         }
     }
 
-    async fn stamp(&self, name: &BackupName) -> Result<FileStamp, BackupError> {
+    pub(super) async fn stamp(&self, name: &BackupName) -> Result<FileStamp, BackupError> {
         let file = self.open(name).await?.file;
         let data = file.metadata().map_err(BackupError::storage("look at a backup", self.path(name)))?;
         Ok(FileStamp::from(&data))

@@ -15,7 +15,8 @@ use time::OffsetDateTime;
 
 use super::BackupService;
 use crate::{
-    BackupError, IncludeName, IncludedFiles, IncludedKeys, KeptDirectory, Member, SwitchedDirectory,
+    BackupError, IncludeName, IncludedDirectory, IncludedFiles, IncludedKeys, KeptDirectory, Member,
+    SwitchedDirectory,
     archive::{DATABASE, Extract, Flaw, Visitor},
     files::{Place, Sink, Stage, Staged, Switch, sweep},
     keys,
@@ -146,12 +147,13 @@ impl Visitor for Unpack {
 }
 
 impl BackupService {
-    /// Makes ready for the files of a backup, and refuses what could not succeed. Those that no directory is included
-    /// for are left out, and so are those that the backup does not have. `besides` is where so many bytes more will be
-    /// written meanwhile.
+    /// Makes ready for the files of a backup, and refuses what could not succeed. Those that there is no directory for
+    /// are left out, and so are those that the backup does not have. `further` are directories that not every backup
+    /// has; `besides` is where so many bytes more will be written meanwhile.
     pub(super) async fn begin_staging(
         &self,
         files: Vec<HeldFiles>,
+        further: Vec<IncludedDirectory>,
         besides: Option<(&Path, u64)>,
         context: &dyn OperationContext,
     ) -> Result<(Vec<Stage>, Vec<String>), BackupError> {
@@ -174,21 +176,44 @@ impl BackupService {
                     )),
                 }
             }
+            for directory in &further {
+                let Some(files) = files.iter().find(|files| files.name == directory.name.as_str()) else {
+                    continue;
+                };
+                let place = Place::find(directory, &backups)?;
+                match places.iter().find(|(other, _)| other.is_around_or_in(&place)) {
+                    Some((other, _)) => warnings.push(format!(
+                        "The files of {} are not restored: {} is restored, and one of the two lies in the other.",
+                        directory.name, other.name
+                    )),
+                    None => places.push((place, files.size)),
+                }
+            }
+            let known: Vec<_> = include.iter().chain(&further).cloned().collect();
             for files in
-                files.iter().filter(|files| include.iter().all(|known| known.name.as_str() != files.name))
+                files.iter().filter(|files| known.iter().all(|known| known.name.as_str() != files.name))
             {
                 warnings.push(format!(
                     "The {} file(s) of {} are not restored: BACKUP_INCLUDE names no directory for them here.",
                     files.files, files.name
                 ));
             }
-            sweep(&include, &unfinished);
+            sweep(&known, &unfinished);
             require_room(&places, besides.as_ref())?;
             let stages: Result<_, BackupError> =
                 places.into_iter().map(|(place, _)| Stage::begin(place, id)).collect();
             Ok((stages?, warnings))
         })
         .await
+    }
+
+    /// The directories that not every backup has, but those of factory resets. None of them has the name of another.
+    pub(super) fn further_directories(&self) -> Vec<IncludedDirectory> {
+        let include = &self.settings.include;
+        let is_further = |directory: &&IncludedDirectory| {
+            include.iter().all(|known| known.name != directory.name && known.path != directory.path)
+        };
+        self.settings.reset_directories.iter().filter(is_further).cloned().collect()
     }
 
     /// Notes which directories change together with these databases; before the databases do.
@@ -269,7 +294,7 @@ impl BackupService {
         (switched, warnings)
     }
 
-    async fn note(&self, context: &dyn OperationContext, step: &str, facts: serde_json::Value) {
+    pub(super) async fn note(&self, context: &dyn OperationContext, step: &str, facts: serde_json::Value) {
         context.record(step, facts).await.unwrap_or_else(|error| {
             tracing::warn!(%error, step, "the journal does not have a step");
         });
@@ -341,7 +366,8 @@ impl BackupService {
 
     /// Removes what restores that were cut off have staged. Returns what was removed, in words.
     pub(super) async fn sweep_staged_files(&self) -> Result<Vec<String>, BackupError> {
-        let include = self.settings.include.clone();
+        let include: Vec<_> =
+            self.settings.include.iter().cloned().chain(self.further_directories()).collect();
         let unfinished = self.unfinished_switches().await?;
         let swept = blocking(move || Ok(sweep(&include, &unfinished))).await?;
         Ok(swept.into_iter().map(|name| format!("removed the staged files {name}")).collect())

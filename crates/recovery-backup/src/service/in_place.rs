@@ -62,6 +62,7 @@ impl BackupService {
         warnings.insert(0, in_place_warning(&safety));
         warnings.extend(locale_warning(&present, &manifest.profile));
         warnings.extend(files_warning(&manifest));
+        warnings.extend(keys_warning(&manifest));
         Ok(RestoreReport {
             id: context.id(),
             filename: name.clone(),
@@ -72,6 +73,7 @@ impl BackupService {
             replaced_database: None,
             safety_backup: Some(safety),
             files: Vec::new(),
+            keys_restored: 0,
             tables: manifest.rows.tables.len() as u64,
             rows: manifest.rows.tables.values().sum(),
             warnings,
@@ -365,6 +367,18 @@ fn files_warning(manifest: &Manifest) -> Option<String> {
             "The files of {} are left as they are: they are only restored together with a second database. Unpack the \
              backup with tar where they are needed.",
             names.join(", ")
+        )
+    })
+}
+
+/// Nor can keys; and there would be nothing to roll them back with.
+fn keys_warning(manifest: &Manifest) -> Option<String> {
+    let files: Vec<&str> = manifest.redis.iter().map(|keys| keys.commands.path.as_str()).collect();
+    (!files.is_empty()).then(|| {
+        format!(
+            "The keys of Redis are left as they are: they are only written back together with a second database. Unpack \
+             the backup with tar and give {} to redis-cli -n N --pipe where they are needed.",
+            files.join(", ")
         )
     })
 }

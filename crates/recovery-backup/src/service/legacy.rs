@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{
     BackupService, ExclusiveLock, catalogue::flawed, files::StagedFiles, legacy_files::LegacyFiles,
-    restore::role_warnings,
+    restore::role_warnings, take_over::Following,
 };
 use crate::{
     BackupError, RestoreReport, VerifyReport,
@@ -96,7 +96,13 @@ impl BackupService {
         };
         let swapped = match loaded {
             Ok(loaded) => self
-                .take_over(lock, &scratch, Some(name), &loaded.files, context)
+                .take_over(
+                    lock,
+                    &scratch,
+                    Some(name),
+                    Following { directories: &loaded.files, keys: None },
+                    context,
+                )
                 .await
                 .map(|swapped| (loaded, swapped)),
             Err(error) => Err(error),
@@ -125,6 +131,7 @@ impl BackupService {
             warnings,
             safety_backup: None,
             files: swapped.files,
+            keys_restored: 0,
             created_roles,
         })
     }

@@ -110,7 +110,7 @@ impl BackupService {
             files: *files,
             size: *bytes,
         });
-        let (stages, warnings) = self.begin_staging(held.collect(), None, context).await?;
+        let (stages, warnings) = self.begin_staging(held.collect(), Vec::new(), None, context).await?;
         Ok(LegacyFiles { stages, warnings, ..LegacyFiles::default() })
     }
 }

@@ -54,7 +54,8 @@ impl BackupService {
             let stages = match files {
                 Files::Stage => {
                     let held = claimed.files.iter().map(HeldFiles::from).collect();
-                    self.begin_staging(held, Some((work.path(), dump)), context).await?
+                    self.begin_staging(held, self.further_directories(), Some((work.path(), dump)), context)
+                        .await?
                 }
                 Files::Leave => Default::default(),
             };

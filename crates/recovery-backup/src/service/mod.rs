@@ -8,6 +8,7 @@ mod drill;
 mod files;
 mod in_place;
 mod includes;
+mod keys;
 mod legacy;
 mod legacy_files;
 mod load;

@@ -56,6 +56,7 @@ impl BackupService {
             self.records.set_pending_swap(None).await?;
         }
         done.extend(self.settle_files().await?);
+        done.extend(self.settle_keys().await?);
         done.extend(self.sweep_staged_files().await?);
         done.extend(self.sweep_kept_files().await?);
         let live = self.database.target()?.database.clone();

@@ -24,6 +24,7 @@ use crate::{
 impl BackupService {
     /// Deletes a backup that is not pinned. Who reads it goes on reading.
     pub async fn delete(&self, _lock: &DirectoryLock, name: &BackupName) -> Result<(), BackupError> {
+        self.require_not_needed_for_keys(name).await?;
         let held = self.records.hold_pins().await?;
         let (path, owned) = (self.path(name), name.clone());
         let directory = self.settings.directory.clone();
@@ -106,6 +107,7 @@ impl BackupService {
 
     /// Removes a backup that nobody reads.
     pub(super) async fn remove(&self, name: &BackupName, even_pinned: bool) -> Result<(), BackupError> {
+        self.require_not_needed_for_keys(name).await?;
         let held = self.records.hold_pins().await?;
         let (path, directory, name) = (self.path(name), self.settings.directory.clone(), name.clone());
         blocking(move || {

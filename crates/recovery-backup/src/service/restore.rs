@@ -8,7 +8,7 @@ use recovery_core::{
 };
 use serde_json::json;
 
-use super::{BackupService, ExclusiveLock, files::Files};
+use super::{BackupService, ExclusiveLock, files::Files, take_over::Following};
 use crate::{BackupError, Manifest, RestoreReport, tools::Tools};
 
 impl BackupService {
@@ -36,6 +36,7 @@ impl BackupService {
         // Asked again at the swap, and then told.
         self.check_replaceable().await?;
         self.require_settled_files().await?;
+        let keys = self.keys_of_archive(name, &manifest).await?;
         let (work, manifest, files) = self.unpack(name, Files::Stage, context).await?;
 
         let target = self.database.target()?;
@@ -48,7 +49,10 @@ impl BackupService {
         // The disk is better used for the swap than for the unpacked dump.
         drop(work);
         let swapped = match loaded {
-            Ok(()) => self.take_over(lock, &scratch, Some(name), &files, context).await,
+            Ok(()) => {
+                let following = Following { directories: &files, keys };
+                self.take_over(lock, &scratch, Some(name), following, context).await
+            }
             Err(error) => Err(error),
         };
         let swapped = match swapped {
@@ -76,6 +80,7 @@ impl BackupService {
                 .chain(swapped.warnings)
                 .collect(),
             files: swapped.files,
+            keys_restored: swapped.keys,
             created_roles,
         })
     }

@@ -6,9 +6,9 @@ use serde_json::json;
 use super::{
     BackupService, ExclusiveLock,
     files::{unsettled, words_about_gone},
-    take_over::id_from_name,
+    take_over::{Following, id_from_name},
 };
-use crate::{BackupError, KeptDirectory, ReplacedDatabase, RollbackReport};
+use crate::{BackupError, KeptDirectory, KeptKeys, ReplacedDatabase, RollbackReport};
 
 impl BackupService {
     /// The databases that restores and rollbacks replaced and that still exist, newest first. The databases themselves
@@ -44,9 +44,16 @@ impl BackupService {
         context.report(Progress::phase("preparing"));
         let target = self.find_replaced(restore).await?;
         self.require_settled_files().await?;
-        let gone = words_about_gone(&target.files);
+        let (keys, keys_gone) = self.keys_before(restore, target.keys.as_ref()).await?;
+        let superseded = keys.is_none() && target.keys.is_some();
+        let mut gone = words_about_gone(&target.files);
+        gone.extend(keys_gone);
         context.record("rolling back", json!({ "database": &target.replaced_database })).await?;
-        let swapped = self.take_over(lock, &target.replaced_database, None, &target.files, context).await?;
+        let following = Following { directories: &target.files, keys };
+        let swapped = self.take_over(lock, &target.replaced_database, None, following, context).await?;
+        if superseded && let Err(error) = self.records.set_pending_keys(None).await {
+            tracing::warn!(%error, "keys of the restore that was rolled back are still to be written");
+        }
         self.forget_replaced(&target.replaced_database).await;
         Ok(RollbackReport {
             id: context.id(),
@@ -55,6 +62,7 @@ impl BackupService {
             kept_until: swapped.replaced.as_ref().map(|replaced| replaced.kept_until),
             replaced_database: swapped.replaced.map(|replaced| replaced.replaced_database),
             files: swapped.files,
+            keys_restored: swapped.keys,
             warnings: gone.into_iter().chain(swapped.warnings).collect(),
         })
     }
@@ -78,6 +86,7 @@ impl BackupService {
         crash_point("drop-replaced:dropped");
         // Its history is forgotten last: while it is there, the next start finds files that are still kept.
         self.remove_kept(target.files.clone()).await?;
+        self.forget_kept_keys(target.keys.as_ref()).await?;
         self.forget_replaced(&target.replaced_database).await;
         Ok(target)
     }
@@ -109,6 +118,7 @@ impl BackupService {
             replaced_database: name.clone(),
             kept_until: restored_at + self.settings.keep_replaced,
             files: Vec::new(),
+            keys: None,
         })
     }
 
@@ -122,7 +132,7 @@ impl BackupService {
             .replaced()
             .await
             .into_iter()
-            .filter(|entry| !entry.files.is_empty())
+            .filter(|entry| !entry.files.is_empty() || entry.keys.is_some())
             .partition(|entry| existing.iter().any(|database| database.name == entry.replaced_database));
         let mut done = Vec::new();
         for entry in gone.into_iter().filter(|entry| entry.kept_until <= now) {
@@ -130,10 +140,12 @@ impl BackupService {
             let files =
                 entry.files.iter().filter(|kept| !exist.iter().any(|other| other.files.contains(kept)));
             let files: Vec<KeptDirectory> = files.cloned().collect();
-            let names: Vec<String> = files.iter().map(KeptDirectory::kept_as).collect();
+            let mut names: Vec<String> = files.iter().map(KeptDirectory::kept_as).collect();
+            names.extend(entry.keys.as_ref().map(KeptKeys::kept_as));
             if self.needed_by_unfinished(&files).await?.is_some() {
                 continue;
             }
+            self.forget_kept_keys(entry.keys.as_ref()).await?;
             match self.remove_kept(files).await {
                 Ok(()) => {
                     self.forget_replaced(&entry.replaced_database).await;

@@ -58,7 +58,7 @@ impl BackupService {
     /// What a backup must hold, by the names that things have in archives. Refuses what could not be held, or not be
     /// brought back.
     async fn holds(&self, besides: &Besides) -> Result<Holds, BackupError> {
-        let (include, known) = (self.settings.include.clone(), self.settings.reset_directories.clone());
+        let (include, known) = (self.settings.include.clone(), self.further_directories());
         let wanted = besides.directories.clone();
         let mut holds = blocking(move || directories(&wanted, &include, &known)).await?;
         for selection in &besides.keys {

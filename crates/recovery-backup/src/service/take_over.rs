@@ -11,7 +11,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::{BackupService, ExclusiveLock, files::Directories};
-use crate::{BackupError, ReplacedDatabase, SwitchedDirectory, files::Switch};
+use crate::{BackupError, ReplacedDatabase, SwitchedDirectory, files::Switch, records::KeySource};
 
 /// How long the restored database may take to answer among all the clients that come back.
 const PROBE: Duration = Duration::from_secs(10);
@@ -24,14 +24,14 @@ const ORPHANED: &str = "There was no database before, so this cannot be rolled b
                         kept until somebody removes them.";
 
 impl BackupService {
-    /// Makes `incoming` the live database, and keeps the present one. `backup` is what `incoming` holds; `directories`
-    /// are what changes with it.
+    /// Makes `incoming` the live database, and keeps the present one. `backup` is what `incoming` holds; `following` is
+    /// what changes with it.
     pub(super) async fn take_over(
         &self,
         lock: &ExclusiveLock,
         incoming: &DatabaseName,
         backup: Option<&BackupName>,
-        directories: &dyn Directories,
+        following: Following<'_>,
         context: &dyn OperationContext,
     ) -> Result<Swapped, BackupError> {
         let live = self.database.target()?.database.clone();
@@ -43,7 +43,7 @@ impl BackupService {
             (1..=9999).map(|attempt| live.replaced(at, attempt)).find(|name| !taken(name)).ok_or_else(
                 || DatabaseError::TimedOut { doing: "looking for a free database name".to_owned() },
             )?;
-        let switches = directories.switches(at)?;
+        let switches = following.directories.switches(at)?;
         let replaced = taken(&live).then(|| ReplacedDatabase {
             id: context.id(),
             filename: backup.cloned(),
@@ -51,6 +51,7 @@ impl BackupService {
             replaced_database: retired.clone(),
             kept_until: at + self.settings.keep_replaced,
             files: switches.iter().map(Switch::keeps).collect(),
+            keys: following.keys.as_ref().map(|_| self.kept_keys(context.id())),
         });
         // Written before the swap, so that no crash can leave a kept database without its history. Until the database
         // exists, nobody is shown the entry.
@@ -73,17 +74,27 @@ impl BackupService {
             )
             .await?;
         let before = replaced.is_some().then_some(&swap.retired);
-        let files = self.announce_files(&live, before, switches, directories).await?;
-        if let Err(error) = self.records.set_pending_swap(Some(&swap)).await {
-            self.forget_announced_files(files.as_ref()).await;
-            return Err(error);
-        }
+        let files = self.announce_files(&live, before, switches, following.directories).await?;
+        let keys = self.announce_keys(context.id(), &live, before, following.keys.as_ref()).await;
+        let announced = match keys {
+            Ok(keys) => self.records.set_pending_swap(Some(&swap)).await.map(|()| keys),
+            Err(error) => Err(error),
+        };
+        let keys = match announced {
+            Ok(keys) => keys,
+            Err(error) => {
+                self.forget_announced_files(files.as_ref()).await;
+                self.forget_announced_keys().await;
+                return Err(error);
+            }
+        };
         crash_point("take-over:pending");
         let swapped = self.database.swap(&swap).await;
         crash_point("take-over:swapped");
         self.forget_pending_swap().await;
         if let Err(error) = swapped {
             self.forget_announced_files(files.as_ref()).await;
+            self.forget_announced_keys().await;
             return Err(error.into());
         }
         context.record("swapped", json!({})).await.unwrap_or_else(|error| {
@@ -94,13 +105,18 @@ impl BackupService {
             None => Default::default(),
         };
         warnings.extend(of_files);
+        let (keys, of_keys) = match keys {
+            Some(keys) => self.write_keys(keys, context).await,
+            None => Default::default(),
+        };
+        warnings.extend(of_keys);
         if replaced.is_none() && !files.is_empty() {
             warnings.push(ORPHANED.to_owned());
         }
         if !self.answers(&live).await {
             warnings.push(SILENT.to_owned());
         }
-        Ok(Swapped { at, replaced, files, warnings })
+        Ok(Swapped { at, replaced, files, keys, warnings })
     }
 
     /// Forgets a swap that is over, unless it has left a database closed to sessions: then the next start opens it.
@@ -133,6 +149,14 @@ impl BackupService {
     }
 }
 
+/// What changes together with the databases.
+pub(super) struct Following<'a> {
+    /// Directories.
+    pub directories: &'a dyn Directories,
+    /// What keys of Redis are to hold.
+    pub keys: Option<KeySource>,
+}
+
 /// A swap that was done.
 pub(super) struct Swapped {
     /// When, UTC.
@@ -141,6 +165,8 @@ pub(super) struct Swapped {
     pub replaced: Option<ReplacedDatabase>,
     /// The directories that were switched with it.
     pub files: Vec<SwitchedDirectory>,
+    /// How many keys of Redis were written.
+    pub keys: u64,
     /// What the reader should know besides.
     pub warnings: Vec<String>,
 }

@@ -129,8 +129,13 @@ impl Staged {
         Self { id: OperationId::new(), phase: Some((phase, Box::new(act))), stop_at: None, stopped }
     }
 
-    fn stopping_at(step: &'static str) -> Self {
+    pub(crate) fn stopping_at(step: &'static str) -> Self {
         Self { id: OperationId::new(), phase: None, stop_at: Some(step), stopped: Arc::default() }
+    }
+
+    /// Told when it stops.
+    pub(crate) fn stopped(&self) -> Arc<Notify> {
+        Arc::clone(&self.stopped)
     }
 }
 

@@ -29,6 +29,7 @@ mod proof;
 mod replaceable;
 mod round_trip;
 mod safety;
+mod safety_restore;
 mod stuck_files;
 mod uploads;
 mod versions;
