@@ -12,6 +12,7 @@ mod database;
 mod document;
 mod engine;
 mod env_file;
+mod gpu_engine;
 mod journal;
 mod key_space;
 mod key_value;
@@ -34,6 +35,7 @@ pub use database::{
 pub use document::DocumentStore;
 pub use engine::{ContainerEngine, EngineError, Exec, ExecOutput, LogLine, LogTail, OutputStream};
 pub use env_file::{EnvContent, EnvFile, EnvFileError, EnvVersion};
+pub use gpu_engine::{GpuEngine, GpuRequest, MAX_INFO, Probe};
 pub use journal::{Journal, JournalEntry, JournalEvent, StateError};
 pub use key_space::{Dump, KeySpace, ScanPosition};
 pub use key_value::{KeyValue, KeyValueError};

@@ -60,7 +60,7 @@ pub(super) async fn run(
     within(limit, DOING, running).await
 }
 
-trait Keep {
+pub(super) trait Keep {
     /// Adds a piece, up to the limit.
     fn keep(&mut self, stream: OutputStream, piece: &[u8], most: usize);
 }

@@ -9,6 +9,7 @@ mod exec;
 mod facts;
 mod logs;
 mod output;
+mod probe;
 mod raw;
 mod session;
 mod watch;
@@ -24,7 +25,7 @@ use docker_api::opts::ContainerRestartOpts;
 use recovery_core::{
     ProjectName,
     container::{Container, ContainerId, Snapshot},
-    port::{ContainerEngine, EngineError, Exec, ExecOutput, LogTail},
+    port::{ContainerEngine, EngineError, Exec, ExecOutput, GpuEngine, LogTail, Probe},
 };
 use tokio::sync::{Mutex as AsyncMutex, watch as channel};
 
@@ -173,5 +174,25 @@ impl ContainerEngine for DockerEngine {
             Err(error @ EngineError::TimedOut { .. }) => Err(error),
             answer => self.note(answer),
         }
+    }
+}
+
+#[async_trait]
+impl GpuEngine for DockerEngine {
+    async fn info(&self) -> Result<String, EngineError> {
+        let asked = async { probe::info(&*self.session().await?).await };
+        self.note(asked.await)
+    }
+
+    async fn probe(&self, probe: Probe) -> Result<ExecOutput, EngineError> {
+        match async { probe::run(&self.session().await?, probe).await }.await {
+            // Neither a program that takes its time nor GPUs that are not there say anything of the engine.
+            Err(error @ (EngineError::TimedOut { .. } | EngineError::Refused { .. })) => Err(error),
+            answer => self.note(answer),
+        }
+    }
+
+    async fn exec(&self, container: &ContainerId, command: Exec) -> Result<ExecOutput, EngineError> {
+        ContainerEngine::exec(self, container, command).await
     }
 }

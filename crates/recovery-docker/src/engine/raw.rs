@@ -58,6 +58,57 @@ impl Raw {
         if is_id { Ok(made.id) } else { Err(Error::InvalidResponse("an id that is none".to_owned())) }
     }
 
+    /// Makes a container; docker-api's options know no GPUs by their CDI names. Returns its id.
+    pub(super) async fn make_container(&self, json: String) -> Result<String, Error> {
+        #[derive(serde::Deserialize)]
+        struct Made {
+            #[serde(rename = "Id")]
+            id: String,
+        }
+        let endpoint = self.versioned("/containers/create");
+        let made: Made = self.client.post_json(endpoint, Payload::Json(json), Headers::none()).await?;
+        Ok(made.id)
+    }
+
+    /// Starts a container.
+    pub(super) async fn start_container(&self, container: &ContainerId) -> Result<(), Error> {
+        let endpoint = self.versioned(&format!("/containers/{}/start", container.as_str()));
+        self.client.post(endpoint, Payload::<Body>::None, Headers::none()).await.map(drop)
+    }
+
+    /// Waits for the end of a container's program. Returns its exit status.
+    pub(super) async fn wait_for_container(&self, container: &ContainerId) -> Result<i64, Error> {
+        #[derive(serde::Deserialize)]
+        struct Ended {
+            #[serde(rename = "StatusCode")]
+            status: i64,
+        }
+        let endpoint = self.versioned(&format!("/containers/{}/wait", container.as_str()));
+        let ended: Ended = self.client.post_json(endpoint, Payload::<Body>::None, Headers::none()).await?;
+        Ok(ended.status)
+    }
+
+    /// Removes a container and its nameless volumes, whatever it does.
+    pub(super) async fn remove_container(&self, container: &ContainerId) -> Result<(), Error> {
+        let endpoint = format!("/containers/{}?force=true&v=true", container.as_str());
+        self.client.delete(self.versioned(&endpoint)).await.map(drop)
+    }
+
+    /// The ids of all containers with this label, which is none that needs escaping, and when they were made, in Unix
+    /// time.
+    pub(super) async fn containers_with_label(&self, label: &str) -> Result<Vec<(String, i64)>, Error> {
+        #[derive(serde::Deserialize)]
+        struct Listed {
+            #[serde(rename = "Id")]
+            id: String,
+            #[serde(rename = "Created", default)]
+            created: i64,
+        }
+        let endpoint = format!("/containers/json?all=true&filters=%7B%22label%22%3A%5B%22{label}%22%5D%7D");
+        let listed: Vec<Listed> = self.client.get_json(self.versioned(&endpoint)).await?;
+        Ok(listed.into_iter().map(|listed| (listed.id, listed.created)).collect())
+    }
+
     /// Sends JSON, and takes the connection over for what comes back.
     pub(super) async fn take_over(
         &self,

@@ -15,4 +15,5 @@ mod compose_hang;
 mod compose_registry;
 mod engine;
 mod engine_fixture;
+mod probe;
 mod restart;

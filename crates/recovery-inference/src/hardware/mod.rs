@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 pub use docker_info::{DockerGpuRuntime, DockerInfo};
+pub(crate) use gpu::name;
 pub use gpu::{GpuPart, SeenGpu, Source, Unreadable, Vendor};
 pub use hardware_file::HardwareFile;
 pub use limits::Limits;

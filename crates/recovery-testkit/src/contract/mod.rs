@@ -11,6 +11,7 @@ mod database_rewrite;
 mod database_swap;
 mod engine;
 mod env_file;
+mod gpu_engine;
 mod key_space;
 mod key_value;
 mod notifier;
@@ -25,6 +26,7 @@ pub use database::{
 };
 pub use engine::{EngineDeed, EngineFixture, container_engine, container_engine_away};
 pub use env_file::{env_file, env_file_missing};
+pub use gpu_engine::gpu_engine;
 pub use key_space::{key_space, key_space_away};
 pub use key_value::{key_value, key_value_away};
 pub use notifier::{notifier, notifier_away};

@@ -1,6 +1,7 @@
 //! A container engine in memory.
 
 mod container;
+mod gpu;
 
 use std::sync::{
     Arc, Mutex, MutexGuard,
@@ -33,6 +34,10 @@ pub enum EnginePoint {
     Logs,
     /// Running a command in one.
     Exec,
+    /// Asking the engine about itself.
+    Info,
+    /// Running a program in a container of its own.
+    Probe,
 }
 
 /// What a fake engine can be made to get wrong.
@@ -73,6 +78,7 @@ struct World {
     away: bool,
     now: OffsetDateTime,
     restarted: Vec<String>,
+    gpus: gpu::Gpus,
 }
 
 impl FakeEngine {
@@ -85,6 +91,7 @@ impl FakeEngine {
             away: false,
             now: datetime!(2026-01-31 12:00 UTC),
             restarted: Vec::new(),
+            gpus: gpu::Gpus::default(),
         };
         let (changed, faults) = (watch::Sender::new(0), Faults::default());
         let shared = Arc::new(Shared { world: Mutex::new(world), changed, faults });

@@ -298,3 +298,10 @@ async fn container_engine() {
     engine.away();
     contract::container_engine_away(&engine.another_client()).await;
 }
+
+#[tokio::test]
+async fn gpu_engine() {
+    let engine = FakeEngine::new();
+    engine.has_image("debian");
+    contract::gpu_engine(&engine, "debian", async || 0).await;
+}
