@@ -21,6 +21,7 @@ mod database;
 mod engine;
 mod env_file;
 mod faults;
+mod inference;
 mod key_value;
 mod notifier;
 mod postgres_tools;
@@ -35,6 +36,7 @@ pub use database::{DatabaseFaults, DatabasePoint, FakeContents, FakeDatabase, Fa
 pub use engine::{EngineContainer, EngineFaults, EnginePoint, FakeEngine, Fate};
 pub use env_file::{EnvFilePoint, MemoryEnvFile};
 pub use faults::{Faults, Hold};
+pub use inference::{Answered, FakeGateway, FakeServer, Served, Sickness, SpokenDialect, StandIn};
 pub use key_value::{KeySpacePoint, MemoryKeyValue, MemoryValue};
 pub use notifier::{NotifyPoint, RecordingNotifier};
 pub use postgres_tools::{FakePostgresTools, ToolPoint};

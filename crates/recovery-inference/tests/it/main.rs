@@ -9,3 +9,4 @@
 
 mod detect;
 mod machine;
+mod servers;

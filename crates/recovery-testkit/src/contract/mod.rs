@@ -12,6 +12,7 @@ mod database_swap;
 mod engine;
 mod env_file;
 mod gpu_engine;
+mod inference;
 mod key_space;
 mod key_value;
 mod notifier;
@@ -27,6 +28,7 @@ pub use database::{
 pub use engine::{EngineDeed, EngineFixture, container_engine, container_engine_away};
 pub use env_file::{env_file, env_file_missing};
 pub use gpu_engine::gpu_engine;
+pub use inference::{gateway, inference_server};
 pub use key_space::{key_space, key_space_away};
 pub use key_value::{key_value, key_value_away};
 pub use notifier::{notifier, notifier_away};

@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -17,9 +18,9 @@ use recovery_core::{
     },
 };
 use recovery_testkit::{
-    EngineContainer, FakeCompose, FakeContents, FakeDatabase, FakeEngine, FakeProgram, FakeRunner,
-    FakeSession, Fate, KeySpacePoint, MemoryAuditLog, MemoryDocuments, MemoryEnvFile, MemoryJournal,
-    MemoryKeyValue, NotifyPoint, RecordingNotifier,
+    EngineContainer, FakeCompose, FakeContents, FakeDatabase, FakeEngine, FakeGateway, FakeProgram,
+    FakeRunner, FakeServer, FakeSession, Fate, KeySpacePoint, MemoryAuditLog, MemoryDocuments, MemoryEnvFile,
+    MemoryJournal, MemoryKeyValue, NotifyPoint, RecordingNotifier,
     contract::{
         self, CommandCases, ComposeFixture, DatabaseFixture, EngineDeed, EngineFixture, OtherSession,
     },
@@ -51,6 +52,25 @@ async fn key_space() {
     store.scan(&KeySelection::everything(0), ScanPosition::default()).await.unwrap_err();
     store.faults().assert_spent();
     contract::key_space(&store).await;
+}
+
+#[tokio::test]
+async fn inference_server() {
+    for server in [FakeServer::new("m", Duration::ZERO), FakeServer::uncounted("m", Duration::ZERO)] {
+        server.hangs_for(Duration::from_millis(10));
+        contract::inference_server(&server, &server).await;
+    }
+}
+
+#[tokio::test]
+async fn gateway() {
+    let server = FakeServer::new("m", Duration::ZERO);
+    server.start();
+    let store = MemoryKeyValue::new();
+    store.put(1, "nova:config:inference.backend", "\"vllm\"");
+    store.put(1, "nova:config:inference.state", "ready");
+    let gateway = FakeGateway::new(&store, &[("vllm", "http://nova-vllm:8000", &server)]);
+    contract::gateway(&gateway, &gateway).await;
 }
 
 #[tokio::test]
