@@ -81,7 +81,7 @@ pub struct Category {
 }
 
 /// Everything that can be reset.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Categories {
     never: BTreeSet<TableName>,
     all: Vec<Category>,
@@ -117,6 +117,12 @@ impl Categories {
     #[must_use]
     pub fn get(&self, key: &CategoryKey) -> Option<&Category> {
         self.all.iter().find(|category| category.key == *key)
+    }
+
+    /// What people call the category of this name.
+    #[must_use]
+    pub fn label(&self, key: &CategoryKey) -> String {
+        self.get(key).map_or_else(|| key.to_string(), |category| category.label.clone())
     }
 
     /// Those that are kept where nobody says anything else, in order.

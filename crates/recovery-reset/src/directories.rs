@@ -2,40 +2,49 @@
 
 use std::path::{Path, PathBuf};
 
-use recovery_core::port::{DataDirectories, DirectoryError, DirectorySize, Emptied};
+use recovery_core::{
+    crash_point,
+    port::{DataDirectories, DirectoryError, DirectorySize, Emptied},
+};
 
-use crate::{Categories, CategoryKey, Selection};
+use crate::CategoryKey;
 
-/// A directory of a wiped category.
-#[derive(Debug)]
-pub struct DirectoryPlan {
-    /// The category.
+/// A directory that is to be emptied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedDirectory {
+    /// The category that it belongs to.
     pub category: CategoryKey,
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// What was found there.
-    pub standing: DirectoryStanding,
+    /// How it is.
+    pub state: DirectoryState,
 }
 
-/// What is found where a directory should be.
-#[derive(Debug)]
-pub enum DirectoryStanding {
-    /// It can be emptied; this goes.
-    Goes(DirectorySize),
-    /// There is none, so there is nothing to do.
+/// How a directory is that is to be emptied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DirectoryState {
+    /// It holds this; `None` where it takes longer to find out than anybody waits.
+    Holds(Option<DirectorySize>),
+    /// It does not exist, so there is nothing to do.
     Missing,
-    /// It cannot be emptied.
-    Unusable(DirectoryError),
+    /// It cannot be emptied, for this reason.
+    Unusable(String),
 }
 
-impl DirectoryPlan {
-    /// What goes.
+impl PlannedDirectory {
+    /// Why it cannot be emptied, where it cannot.
     #[must_use]
-    pub fn size(&self) -> DirectorySize {
-        match self.standing {
-            DirectoryStanding::Goes(size) => size,
-            DirectoryStanding::Missing | DirectoryStanding::Unusable(_) => DirectorySize::default(),
+    pub fn unusable(&self) -> Option<&str> {
+        match &self.state {
+            DirectoryState::Unusable(why) => Some(why),
+            DirectoryState::Holds(_) | DirectoryState::Missing => None,
         }
+    }
+
+    /// Whether it is there and can be emptied.
+    #[must_use]
+    pub fn goes(&self) -> bool {
+        matches!(self.state, DirectoryState::Holds(_))
     }
 }
 
@@ -46,26 +55,6 @@ pub struct DirectoryOutcome {
     pub path: PathBuf,
     /// What was removed, or why nothing was.
     pub result: Result<Emptied, DirectoryError>,
-}
-
-/// Looks at the directories of the categories that are not kept. Changes nothing.
-pub async fn plan_directories(
-    directories: &dyn DataDirectories,
-    categories: &Categories,
-    selection: &Selection,
-) -> Vec<DirectoryPlan> {
-    let mut plans = Vec::new();
-    for category in selection.wiped(categories) {
-        for path in &category.directories {
-            let standing = match directories.measure(path).await {
-                Ok(size) => DirectoryStanding::Goes(size),
-                Err(DirectoryError::Missing { .. }) => DirectoryStanding::Missing,
-                Err(error) => DirectoryStanding::Unusable(error),
-            };
-            plans.push(DirectoryPlan { category: category.key.clone(), path: path.clone(), standing });
-        }
-    }
-    plans
 }
 
 /// Empties directories one after the other. `report` is told how many files are gone, all together. One that is
@@ -82,6 +71,7 @@ pub async fn empty_directories(
             Err(DirectoryError::Missing { .. }) => Ok(Emptied::default()),
             result => result,
         };
+        crash_point("reset:emptied");
         before += result.as_ref().map_or(0, |emptied| emptied.removed.files);
         outcomes.push(DirectoryOutcome { path: path.to_owned(), result });
     }

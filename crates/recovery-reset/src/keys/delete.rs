@@ -6,6 +6,7 @@ use std::{
 };
 
 use recovery_core::{
+    crash_point,
     keys::{KeySelection, RedisKey},
     port::{KeyValueError, ScanPosition},
 };
@@ -108,6 +109,7 @@ impl ResetKeys<'_> {
     async fn unlink(&self, database: u8, keys: &[RedisKey]) -> Result<u64, KeyValueError> {
         let begun = Instant::now();
         let removed = self.space.unlink(database, keys).await?;
+        crash_point("reset:unlinked");
         tokio::time::sleep(begun.elapsed().min(LONGEST_PAUSE)).await;
         Ok(removed)
     }
