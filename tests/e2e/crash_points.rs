@@ -125,6 +125,41 @@ pub(crate) const DRILL: &[&str] = &[
     "drop:closed",
 ];
 
+/// A factory reset; a safety backup, with moments of its own, comes after the first ones.
+pub(crate) const FACTORY_RESET: &[&str] = &[
+    "factory_reset:resetting:before",
+    "factory_reset:resetting:after",
+    "reset:locked",
+    "factory_reset:safety backup: dumping:before",
+    "factory_reset:safety backup: dumping:after",
+    "backup:dumped",
+    "backup:packed",
+    "factory_reset:safety backup: publishing:before",
+    "factory_reset:safety backup: publishing:after",
+    "backup:renamed",
+    "factory_reset:safety backup: published:before",
+    "factory_reset:safety backup: published:after",
+    "factory_reset:saved:before",
+    "factory_reset:saved:after",
+    "reset:wiped",
+    "factory_reset:sealed",
+    "factory_reset:committing:before",
+    "factory_reset:committing:after",
+    "reset:committed",
+    "factory_reset:committed:before",
+    "factory_reset:committed:after",
+    "reset:unlinked",
+    "factory_reset:keys removed:before",
+    "factory_reset:keys removed:after",
+    "reset:emptied",
+    "factory_reset:directories emptied:before",
+    "factory_reset:directories emptied:after",
+    "retain:removed",
+    "reset:backup-removed",
+    "factory_reset:backups removed:before",
+    "factory_reset:backups removed:after",
+];
+
 /// Clearing up after any of them.
 pub(crate) const CLEAR_UP: &[&str] = &[
     "clear-up:swap-finished",
@@ -152,6 +187,7 @@ pub(crate) fn of(kind: &str) -> Vec<String> {
             "delete_backup" => &[DELETE_BACKUP],
             "upload" => &[UPLOAD],
             "drill" => &[DRILL],
+            "factory_reset" => &[FACTORY_RESET],
             _ => panic!("no table of the moments of {kind}"),
         },
     )

@@ -15,6 +15,7 @@ mod cli;
 mod crash;
 mod crash_places;
 mod crash_points;
+mod crash_table;
 mod crash_transfers;
 mod environment;
 mod faults;
