@@ -25,6 +25,7 @@ mod inference;
 mod key_value;
 mod notifier;
 mod postgres_tools;
+mod reset;
 mod runner;
 pub mod servers;
 mod state;
@@ -40,6 +41,10 @@ pub use inference::{Answered, FakeGateway, FakeServer, Served, Sickness, SpokenD
 pub use key_value::{KeySpacePoint, MemoryKeyValue, MemoryValue};
 pub use notifier::{NotifyPoint, RecordingNotifier};
 pub use postgres_tools::{FakePostgresTools, ToolPoint};
+pub use reset::{
+    FakeTables, HeldTable, ResetFaults, ResetPoint, SampleColumn, SampleKey, SampleRow, SampleTable,
+    sample_schema, sample_sql,
+};
 pub use runner::{FakeProgram, FakeRunner, exits};
 pub use state::{MemoryAuditLog, MemoryDocuments, MemoryJournal, StateFaults, StatePoint, disk_full};
 

@@ -77,6 +77,14 @@ pub enum DatabaseError {
         /// How to get rid of it, as a sentence.
         remedy: &'static str,
     },
+    /// Deleting rows did something else than was planned, and is undone.
+    #[error("the table {table} {what}, so nothing was deleted")]
+    Unplanned {
+        /// The table.
+        table: String,
+        /// What it would have, as a predicate.
+        what: String,
+    },
     /// The server answered with another error.
     #[error("PostgreSQL refused while {doing}")]
     Refused {

@@ -25,6 +25,9 @@ impl From<DatabaseError> for Problem {
             DatabaseError::StillInUse { .. } => problem(ErrorCode::Busy)
                 .hint("Stop the programs that hold these sessions (see pg_stat_activity), then try again."),
             DatabaseError::Tied { remedy, .. } => problem(ErrorCode::Conflict).hint(*remedy),
+            DatabaseError::Unplanned { .. } => problem(ErrorCode::Conflict).hint(
+                "Look for triggers and rules of this table and of those that refer to it (\\d in psql) that delete or keep rows.",
+            ),
             DatabaseError::Refused { .. } => problem(ErrorCode::DatabaseRefused)
                 .hint("The log of the recovery service has PostgreSQL's own words."),
             DatabaseError::TimedOut { .. } => problem(ErrorCode::TimedOut)

@@ -1,4 +1,5 @@
-//! PostgreSQL behind the ports [`ProtectedDatabase`](recovery_core::port::ProtectedDatabase) and [`DatabaseAdmin`].
+//! PostgreSQL behind the ports [`ProtectedDatabase`](recovery_core::port::ProtectedDatabase), [`DatabaseAdmin`] and
+//! [`ResetDatabase`](recovery_core::port::ResetDatabase).
 //!
 //! Nothing connects before it is asked for something, and nothing needs the protected database itself except what is
 //! about its contents: the rest goes through the maintenance database.
@@ -6,12 +7,14 @@
 mod admin;
 mod clear;
 mod error;
+mod held;
 mod load;
 mod lock;
 mod maintenance;
 mod profile;
 mod protected;
 mod quote;
+mod reset;
 mod rewrite;
 mod roles;
 mod script;
@@ -20,6 +23,7 @@ mod snapshot;
 mod swap;
 mod tables;
 mod ties;
+mod transaction;
 mod url;
 
 pub use url::{InvalidDatabaseUrl, parse_database_url};
@@ -35,6 +39,7 @@ pub struct PostgresDatabase {
     pool: Option<Pool>,
     last_release: lock::LastRelease,
     swap_recovery_limit: Duration,
+    lock_limit: Duration,
 }
 
 impl PostgresDatabase {
@@ -58,9 +63,21 @@ impl PostgresDatabase {
         Self { swap_recovery_limit: limit, ..self }
     }
 
+    /// How long a reset waits for other sessions to let go of the tables, a minute unless set.
+    #[must_use]
+    pub fn with_lock_limit(self, limit: Duration) -> Self {
+        Self { lock_limit: limit, ..self }
+    }
+
     fn with(target: Result<ConnectionTarget, Option<String>>, pool: Option<Pool>) -> Self {
         let last_release = lock::LastRelease::default();
-        Self { target, pool, last_release, swap_recovery_limit: swap::RECOVERY_LIMIT }
+        Self {
+            target,
+            pool,
+            last_release,
+            swap_recovery_limit: swap::RECOVERY_LIMIT,
+            lock_limit: held::LOCK_LIMIT,
+        }
     }
 
     fn target(&self) -> Result<&ConnectionTarget, DatabaseError> {

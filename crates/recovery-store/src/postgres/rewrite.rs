@@ -10,7 +10,6 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -22,26 +21,23 @@ use recovery_core::{
 use tokio::sync::mpsc;
 
 use super::{
-    clear::{self, Against},
+    clear,
     error::refused,
-    maintenance, profile,
+    held::{self, Against, LOCK_LIMIT},
+    profile,
     script::{self, Piece},
     session::Session,
     tables,
+    transaction::Transaction,
 };
 
-/// How long the server is asked how a commit ended whose answer was lost.
-const ASK_LIMIT: Duration = Duration::from_secs(30);
 /// How many pieces are read ahead.
 const AHEAD: usize = 8;
 
 pub(super) struct Rewrite {
-    target: ConnectionTarget,
-    session: Session,
+    transaction: Transaction,
     /// The server's major version.
     major: u32,
-    /// The transaction's id, by which it can be asked for afterwards.
-    transaction: String,
     /// The tables that nobody else writes to.
     held: Mutex<Option<BTreeSet<String>>>,
 }
@@ -52,41 +48,14 @@ impl Rewrite {
         name: &DatabaseName,
         application_name: &str,
     ) -> Result<Self, DatabaseError> {
-        let doing = "beginning a transaction";
-        let session = Session::connect(target, name, application_name).await?.unlimited();
-        let major = profile::server_version(&session).await? / 10_000;
-        session.batch(doing, "BEGIN").await?;
-        let transaction = current_transaction(&session, doing).await?;
-        Ok(Self { target: target.clone(), session, major, transaction, held: Mutex::default() })
+        let transaction = Transaction::begin(target, name, application_name).await?;
+        let major = profile::server_version(transaction.session()).await? / 10_000;
+        Ok(Self { transaction, major, held: Mutex::default() })
     }
 
-    /// Asks whether the transaction was committed, once the connection that ended it is gone.
-    async fn was_committed(&self) -> Result<bool, DatabaseError> {
-        let doing = "asking whether the restore was committed";
-        let give_up = Instant::now() + ASK_LIMIT;
-        let ask = async || {
-            let session = maintenance::connect(&self.target).await?;
-            let sql = format!("SELECT pg_catalog.pg_xact_status('{}'::pg_catalog.xid8)", self.transaction);
-            session.text(doing, &sql).await
-        };
-        loop {
-            match ask().await {
-                Ok(Some(status)) if status == "committed" => return Ok(true),
-                Ok(Some(status)) if status == "aborted" => return Ok(false),
-                Ok(None) => return Ok(false),
-                Ok(Some(_)) | Err(_) if Instant::now() < give_up => {
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                }
-                Ok(Some(_)) => return Err(DatabaseError::TimedOut { doing: doing.to_owned() }),
-                Err(error) => return Err(error),
-            }
-        }
+    fn session(&self) -> &Session {
+        self.transaction.session()
     }
-}
-
-async fn current_transaction(session: &Session, doing: &str) -> Result<String, DatabaseError> {
-    let id = session.text(doing, "SELECT pg_catalog.pg_current_xact_id()").await?;
-    id.ok_or_else(|| refused(doing, "the transaction has no id"))
 }
 
 #[async_trait]
@@ -95,7 +64,7 @@ impl DatabaseRewrite for Rewrite {
         // Before 16 every member could become the role.
         let right = if self.major >= 16 { "SET" } else { "MEMBER" };
         let rows = self
-            .session
+            .session()
             .query(
                 "looking for roles",
                 "SELECT w.name, r.oid IS NULL, coalesce(pg_catalog.pg_has_role(r.oid, $2), false)
@@ -118,7 +87,7 @@ impl DatabaseRewrite for Rewrite {
 
     async fn impossible_extensions(&self, names: &[String]) -> Result<Vec<String>, DatabaseError> {
         let rows = self
-            .session
+            .session()
             .query(
                 "looking for extensions",
                 "SELECT w.name FROM pg_catalog.unnest($1::text[]) w (name)
@@ -134,18 +103,18 @@ impl DatabaseRewrite for Rewrite {
     }
 
     async fn hold_writers(&self) -> Result<(), DatabaseError> {
-        let tables = clear::lock_tables(&self.session, Against::Writers).await?;
+        let tables = held::lock_tables(self.session(), Against::Writers, LOCK_LIMIT).await?;
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(tables);
         Ok(())
     }
 
     async fn clear(&self, keep: &BTreeSet<String>) -> Result<Kept, DatabaseError> {
-        let tables = clear::lock_tables(&self.session, Against::Everybody).await?;
+        let tables = held::lock_tables(self.session(), Against::Everybody, LOCK_LIMIT).await?;
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(new) = held.and_then(|held| tables.difference(&held).next().cloned()) {
             return Err(refused("emptying the database", format!("the table {new} was made meanwhile")));
         }
-        clear::clear(&self.session, keep).await
+        clear::clear(self.session(), keep).await
     }
 
     async fn run(&self, kind: Script, path: &Path, done: &AtomicU64) -> Result<(), DatabaseError> {
@@ -160,7 +129,7 @@ impl DatabaseRewrite for Rewrite {
         while let Some((piece, read)) = pieces.recv().await {
             done.store(read, Ordering::Relaxed);
             match piece {
-                Piece::Sql(sql) => self.session.batch(doing, &sql).await?,
+                Piece::Sql(sql) => self.session().batch(doing, &sql).await?,
                 Piece::Copy(statement) => {
                     let rows = stream::poll_fn(|context| {
                         pieces.poll_recv(context).map(|next| match next {
@@ -172,7 +141,7 @@ impl DatabaseRewrite for Rewrite {
                             _ => None,
                         })
                     });
-                    self.session.copy(doing, &statement, rows).await?;
+                    self.session().copy(doing, &statement, rows).await?;
                 }
                 Piece::Rows(_) | Piece::End => return Err(refused(doing, "rows of no table")),
             }
@@ -181,29 +150,15 @@ impl DatabaseRewrite for Rewrite {
     }
 
     async fn row_counts(&self) -> Result<RowCounts, DatabaseError> {
-        let names = tables::counted(&self.session).await?;
-        tables::count_rows(slice::from_ref(&self.session), &names).await
+        let names = tables::counted(self.session()).await?;
+        tables::count_rows(slice::from_ref(self.session()), &names).await
     }
 
     async fn apply_profile(&self, wanted: &DatabaseProfile) -> Result<Vec<String>, DatabaseError> {
-        profile::apply_what_we_may(&self.session, wanted).await
+        profile::apply_what_we_may(self.session(), wanted).await
     }
 
     async fn commit(self: Box<Self>) -> Result<(), DatabaseError> {
-        let doing = "committing the restore";
-        // A script that ended the transaction would have made part of it so for everybody, and this part is not all.
-        if current_transaction(&self.session, doing).await? != self.transaction {
-            return Err(refused(doing, "the backup's own statements have ended the transaction"));
-        }
-        match self.session.batch(doing, "COMMIT").await {
-            Err(error) if !self.session.is_ready() => {
-                if self.was_committed().await? {
-                    Ok(())
-                } else {
-                    Err(error)
-                }
-            }
-            ended => ended,
-        }
+        self.transaction.commit("committing the restore").await
     }
 }

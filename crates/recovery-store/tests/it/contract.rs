@@ -3,16 +3,18 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use recovery_core::{
     database::DatabaseName,
-    port::{DatabaseAdmin, ProtectedDatabase},
+    port::{DatabaseAdmin, ProtectedDatabase, ResetDatabase},
+    schema::TableName,
 };
 use recovery_store::{PostgresDatabase, RedisStore, StateDirectory};
 use recovery_testkit::{
-    contract,
+    SampleRow, SampleTable, contract, sample_sql,
     servers::{PostgresServer, RedisServer},
 };
 use serde_json::Value;
@@ -22,6 +24,32 @@ use crate::{connect_as, server_with_nova};
 struct RealServer {
     server: PostgresServer,
     database: PostgresDatabase,
+}
+
+#[async_trait]
+impl contract::ResetFixture for RealServer {
+    fn database(&self) -> &dyn ResetDatabase {
+        &self.database
+    }
+
+    async fn create(&self, tables: &[SampleTable]) {
+        self.server.psql("nova", &sample_sql(tables));
+    }
+
+    async fn rows(&self, table: &SampleTable) -> Vec<SampleRow> {
+        crate::reset::rows(&self.server, table)
+    }
+
+    async fn hold(&self, table: &TableName) -> Box<dyn Send + Sync> {
+        let session = crate::connect(&self.server, "nova").await.unwrap();
+        let sql = format!("BEGIN; INSERT INTO public.\"{}\" VALUES (-1)", table.name);
+        session.batch_execute(&sql).await.unwrap();
+        Box::new(session)
+    }
+
+    async fn end_sessions(&self, application_name: &str) {
+        self.database.terminate_application(application_name).await.unwrap();
+    }
 }
 
 struct Session(tokio_postgres::Client);
@@ -109,6 +137,19 @@ async fn so_does_postgresql_17() {
     contract::protected_database(&RealServer { server, database }).await;
     let (server, database) = crate::with_nova(PostgresServer::start_version(17));
     contract::database_admin(&RealServer { server, database }).await;
+    let (server, database) = crate::with_nova(PostgresServer::start_version(17));
+    contract::reset_database(&impatient(server, database)).await;
+}
+
+/// Does not wait for others as long as it would in earnest.
+fn impatient(server: PostgresServer, database: PostgresDatabase) -> RealServer {
+    RealServer { server, database: database.with_lock_limit(Duration::from_millis(600)) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgresql_keeps_the_promises_of_a_database_that_is_reset() {
+    let (server, database) = server_with_nova();
+    contract::reset_database(&impatient(server, database)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

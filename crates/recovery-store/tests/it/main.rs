@@ -14,6 +14,7 @@ mod faults;
 mod lock;
 mod profile;
 mod redis;
+mod reset;
 mod snapshot;
 mod state;
 mod storm;

@@ -16,6 +16,7 @@ mod inference;
 mod key_space;
 mod key_value;
 mod notifier;
+mod reset_database;
 mod state;
 
 use std::time::{Duration, Instant};
@@ -32,6 +33,7 @@ pub use inference::{gateway, inference_server};
 pub use key_space::{key_space, key_space_away};
 pub use key_value::{key_value, key_value_away};
 pub use notifier::{notifier, notifier_away};
+pub use reset_database::{ResetFixture, reset_database};
 pub use state::{audit_log, documents, journal};
 
 /// How long a promise that is kept "soon" may take, also on a machine that is busy.

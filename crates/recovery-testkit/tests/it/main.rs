@@ -10,5 +10,6 @@
 
 mod contracts;
 mod faults;
+mod reset;
 mod strictness;
 mod tools;
