@@ -10,6 +10,7 @@ pub mod app;
 pub mod auth;
 pub mod cli;
 mod compose;
+mod console;
 #[cfg(feature = "crash-points")]
 pub mod crash;
 mod dependencies;

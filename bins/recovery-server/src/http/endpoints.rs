@@ -121,6 +121,7 @@ fn configure(app: Data<App>, config: &mut ServiceConfig) {
             async move { Err::<String, _>(ApiError::method_not_allowed(&allow)) }
         })));
     }
+    handlers::console::configure(config);
     config.app_data(app).default_service(web::to(|| async { Err::<String, _>(ApiError::not_found()) }));
 }
 

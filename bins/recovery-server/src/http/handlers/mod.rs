@@ -2,6 +2,7 @@
 
 pub(super) mod audit;
 pub(super) mod backups;
+pub(super) mod console;
 pub(super) mod diagnostics;
 pub(super) mod download;
 pub(super) mod environment;
