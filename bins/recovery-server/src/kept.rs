@@ -127,6 +127,7 @@ mod tests {
             replaced_database: "nova__before".parse().unwrap(),
             kept_until: at + HOUR * 72,
             files: Vec::new(),
+            keys: None,
         }
     }
 
