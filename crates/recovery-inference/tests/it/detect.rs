@@ -157,7 +157,7 @@ async fn a_container_that_cannot_look_is_a_note_and_the_file_still_counts() {
     check(
         &move |world| {
             let out = failed.clone();
-            world.engine.with_gpus(move |_| out.clone())
+            world.engine.with_gpus(move |_| out.clone());
         },
         true,
         "exit status 9",
@@ -166,7 +166,7 @@ async fn a_container_that_cannot_look_is_a_note_and_the_file_still_counts() {
     check(
         &move |world| {
             let out = garbage.clone();
-            world.engine.with_gpus(move |_| out.clone())
+            world.engine.with_gpus(move |_| out.clone());
         },
         true,
         "no list of GPUs",
