@@ -10,6 +10,7 @@
 )]
 
 mod contract;
+mod directories;
 mod faults;
 mod lock;
 mod profile;

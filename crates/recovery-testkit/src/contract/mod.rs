@@ -9,6 +9,7 @@ mod database;
 mod database_load;
 mod database_rewrite;
 mod database_swap;
+mod directories;
 mod engine;
 mod env_file;
 mod gpu_engine;
@@ -26,6 +27,7 @@ pub use compose::{ComposeFixture, compose};
 pub use database::{
     DatabaseFixture, OtherSession, database_admin, database_unconfigured, protected_database,
 };
+pub use directories::{DirectoryFixture, data_directories};
 pub use engine::{EngineDeed, EngineFixture, container_engine, container_engine_away};
 pub use env_file::{env_file, env_file_missing};
 pub use gpu_engine::gpu_engine;

@@ -1,6 +1,7 @@
 //! Every fake passes the suite of its port.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -13,16 +14,18 @@ use recovery_core::{
     database::DatabaseName,
     keys::KeySelection,
     port::{
-        Command, CommandOutput, Compose, ContainerEngine, DatabaseAdmin, EnvFile, ExecOutput, Exit, KeySpace,
-        KeyValue, KeyValueError, NotifyError, ProtectedDatabase, ScanPosition,
+        Command, CommandOutput, Compose, ContainerEngine, DataDirectories, DatabaseAdmin, DirectoryError,
+        DirectorySize, EnvFile, ExecOutput, Exit, KeySpace, KeyValue, KeyValueError, NotifyError,
+        ProtectedDatabase, ScanPosition,
     },
 };
 use recovery_testkit::{
-    EngineContainer, FakeCompose, FakeContents, FakeDatabase, FakeEngine, FakeGateway, FakeProgram,
-    FakeRunner, FakeServer, FakeSession, Fate, KeySpacePoint, MemoryAuditLog, MemoryDocuments, MemoryEnvFile,
-    MemoryJournal, MemoryKeyValue, NotifyPoint, RecordingNotifier,
+    DirectoryNode, EngineContainer, FakeCompose, FakeContents, FakeDatabase, FakeEngine, FakeGateway,
+    FakeProgram, FakeRunner, FakeServer, FakeSession, Fate, KeySpacePoint, MemoryAuditLog, MemoryDirectories,
+    MemoryDocuments, MemoryEnvFile, MemoryJournal, MemoryKeyValue, NotifyPoint, RecordingNotifier,
     contract::{
-        self, CommandCases, ComposeFixture, DatabaseFixture, EngineDeed, EngineFixture, OtherSession,
+        self, CommandCases, ComposeFixture, DatabaseFixture, DirectoryFixture, EngineDeed, EngineFixture,
+        OtherSession,
     },
     exits,
 };
@@ -38,6 +41,55 @@ async fn key_value() {
     contract::key_value_away(&store).await;
     store.back();
     contract::key_value(&store).await;
+}
+
+struct Directories(MemoryDirectories);
+
+impl DirectoryFixture for Directories {
+    fn directories(&self) -> &dyn DataDirectories {
+        &self.0
+    }
+
+    fn place(&self) -> PathBuf {
+        "/app".into()
+    }
+
+    fn make_directory(&self, path: &Path) {
+        self.0.put_directory(path);
+    }
+
+    fn make_file(&self, path: &Path, content: &str) {
+        self.0.put_file(path, content);
+    }
+
+    fn make_link(&self, path: &Path, _: &Path) {
+        self.0.put(path, DirectoryNode::Link);
+    }
+
+    fn listing(&self, path: &Path) -> BTreeSet<PathBuf> {
+        self.0.contents().into_keys().filter(|entry| entry.starts_with(path)).collect()
+    }
+}
+
+#[tokio::test]
+async fn data_directories() {
+    let directories = MemoryDirectories::new();
+    contract::data_directories(&Directories(directories.clone())).await;
+
+    // What a real file system shows in tests of its own.
+    let path = Path::new("/volume");
+    directories.put_file("/volume/in/mounted/kept", "kept");
+    directories.put("/volume/in/mounted", DirectoryNode::MountPoint);
+    directories.put_file("/volume/in/gone", "12");
+    let size = DirectorySize { files: 1, bytes: 2 };
+    assert_eq!(directories.measure(path).await.unwrap(), size);
+    assert_eq!(directories.empty(path, &|_| ()).await.unwrap().removed, size);
+    assert!(directories.contents().contains_key(Path::new("/volume/in/mounted/kept")));
+    directories.put_file("/volume/locked/file", "");
+    directories.put("/volume/locked", DirectoryNode::Directory { read_only: true });
+    let refused = directories.measure(path).await;
+    assert!(matches!(refused, Err(DirectoryError::ReadOnly { .. })), "{refused:?}");
+    assert_eq!(directories.empty(path, &|_| ()).await.unwrap().left, 1);
 }
 
 #[tokio::test]
