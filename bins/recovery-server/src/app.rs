@@ -10,12 +10,12 @@ use std::{
     time::Duration,
 };
 
-use recovery_backup::{BackupError, BackupService, BackupSettings};
+use recovery_backup::{BackupError, BackupService, BackupSettings, IncludedDirectory};
 use recovery_core::{
     Actor, OperationId, OperationKind, crash_point,
     port::{
         AuditLog, Clock, CommandRunner, Compose, ContainerEngine, DatabaseAdmin, DatabaseError,
-        DocumentStore, EnvFile, Journal, KeyValue, Notifier, ProtectedDatabase,
+        DocumentStore, EnvFile, Journal, KeySpace, KeyValue, Notifier, ProtectedDatabase,
     },
 };
 use recovery_docker::Patience;
@@ -52,6 +52,8 @@ pub struct Ports {
     pub runner: Arc<dyn CommandRunner>,
     /// Redis.
     pub key_value: Arc<dyn KeyValue>,
+    /// The keys of the same Redis, many at a time.
+    pub key_space: Arc<dyn KeySpace>,
     /// The journal of operations.
     pub journal: Arc<dyn Journal>,
     /// The audit log.
@@ -162,6 +164,7 @@ impl App {
             database,
             runner,
             key_value,
+            key_space,
             journal,
             audit,
             documents,
@@ -178,6 +181,13 @@ impl App {
         let place = match &database_name {
             Some(name) => format!("{name} on {}", settings.machine),
             None => settings.machine,
+        };
+        let backup = BackupSettings {
+            reset_directories: IncludedDirectory::named_by_path(
+                &settings.reset_categories.directories(),
+                &settings.backup.include,
+            ),
+            ..settings.backup
         };
         let mut own_secrets = vec![settings.admin_secret.clone()];
         own_secrets.extend(admin.target().ok().and_then(|target| target.password.clone()));
@@ -196,13 +206,9 @@ impl App {
                 Arc::new(Drills { interval: settings.drill_interval }),
             ],
             looked_for_leftovers: CancellationToken::new(),
-            backups: Arc::new(BackupService::new(
-                settings.backup,
-                admin,
-                runner,
-                documents,
-                Arc::clone(&clock),
-            )),
+            backups: Arc::new(
+                BackupService::new(backup, admin, runner, documents, Arc::clone(&clock)).with_keys(key_space),
+            ),
             environment: Environment::new(env_file).checked_by(Arc::clone(&compose), settings.env_candidates),
             compose: ComposeProject::new(compose),
             glance: Glance::default(),

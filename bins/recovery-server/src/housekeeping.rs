@@ -1,9 +1,10 @@
-//! What the service does by itself, now and then: dropping databases that restores replaced, once their time is over.
+//! What the service does by itself, now and then: dropping databases that restores replaced, once their time is over,
+//! and writing back keys of Redis that a restore could not.
 
 use std::time::Duration;
 
 use recovery_backup::BackupError;
-use recovery_core::{Actor, ErrorCode, OperationId, port::DatabaseError};
+use recovery_core::{Actor, ErrorCode, OperationId, OperationKind, port::DatabaseError};
 
 use crate::{app::App, operations::chain};
 
@@ -15,7 +16,27 @@ pub(crate) async fn run(app: &App) {
     let mut interval = tokio::time::interval(INTERVAL);
     loop {
         interval.tick().await;
+        write_keys(app).await;
         drop_expired(app).await;
+    }
+}
+
+/// Writes back the keys of Redis that a restore or rollback could not, because Redis was away.
+async fn write_keys(app: &App) {
+    if !app.backups.has_unwritten_keys().await.unwrap_or_else(|error| {
+        tracing::warn!("it is not known whether keys are to be written back: {}", chain(&error));
+        false
+    }) {
+        return;
+    }
+    let lock = app.backups.lock(OperationKind::CleanUp, OperationId::new(), &Actor::service()).await;
+    let done = match lock {
+        Ok(lock) => app.backups.finish_keys(&lock).await,
+        Err(error) => Err(error),
+    };
+    match done {
+        Ok(done) => done.iter().for_each(|done| tracing::warn!("{done}")),
+        Err(error) => tracing::info!("keys of Redis are still not written back: {}", chain(&error)),
     }
 }
 

@@ -142,11 +142,14 @@ impl App {
             path: ComposeSettings::PATH.to_owned(),
             patience: ComposeSettings::PATIENCE,
         };
+        let redis = Arc::new(RedisStore::new(&settings.redis_url)?);
+        let own_key_database = Some(redis.system_database());
         let ports = Ports {
             admin: database.clone(),
             database,
             runner: runner.clone(),
-            key_value: Arc::new(RedisStore::new(&settings.redis_url)?),
+            key_value: redis.clone(),
+            key_space: redis,
             journal: state.clone(),
             audit: state.clone(),
             documents: state,
@@ -170,6 +173,7 @@ impl App {
                 keep_replaced: settings.keep_replaced,
                 retention: settings.retention,
                 include: settings.backup_include.clone(),
+                own_key_database,
                 ..BackupSettings::new(&settings.backup_dir)
             },
             admin_secret,

@@ -15,7 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     backend::{Backend, Task},
     failure::{self, Failure},
-    view::{Backup, Contents, Directory, Restore, Rows, Status},
+    view::{Backup, Contents, Directory, HeldKeys, Restore, Rows, Status},
 };
 use crate::{
     app::App,
@@ -155,6 +155,7 @@ impl Backend for Direct {
                     kept_as: None,
                 })
                 .collect(),
+            redis: manifest.redis.into_iter().map(|held| HeldKeys { keys: held.keys }).collect(),
             rows: Rows { tables: manifest.rows.tables },
         }))
     }

@@ -49,6 +49,11 @@ fn in_words(directory: &Directory) -> String {
     format!("It holds the directory {name}: {} files, {}.", grouped(*files), bytes(directory.bytes))
 }
 
+/// How many keys a backup holds, where it holds any.
+fn keys_in_words(keys: u64) -> Option<String> {
+    (keys > 0).then(|| format!("It holds {} keys of Redis.", grouped(keys)))
+}
+
 /// The list of restores.
 pub(super) fn restores(restores: &[Restore]) -> String {
     if restores.is_empty() {
@@ -139,6 +144,9 @@ pub(super) fn restore_explanation(
             );
             std::iter::once(database)
                 .chain(contents.files.iter().map(in_words))
+                .chain(keys_in_words(
+                    contents.redis.iter().map(|held| held.keys).fold(0, u64::saturating_add),
+                ))
                 .collect::<Vec<_>>()
                 .join("\n")
         },
@@ -218,6 +226,10 @@ pub(super) fn outcome(kind: OperationKind, outcome: &Outcome) -> String {
             }
             None => in_words(directory),
         });
+    }
+    lines.extend(keys_in_words(outcome.keys));
+    if outcome.keys_restored > 0 {
+        lines.push(format!("{} keys of Redis hold again what they held.", grouped(outcome.keys_restored)));
     }
     lines.extend(outcome.warnings.iter().map(|warning| format!("Note: {}", printable(warning))));
     if let Some(database) = &outcome.replaced_database {
@@ -359,7 +371,8 @@ mod tests {
         let contents: Contents = serde_json::from_value(json!({
             "database": "nova", "database_size_bytes": 1_073_741_824,
             "rows": {"tables": {"public.memories": 1_234_567, "public.tasks": 1}, "large_objects": 0},
-            "files": [{"name": "sources", "files": 1200, "entries": 1300, "bytes": 2048}]
+            "files": [{"name": "sources", "files": 1200, "entries": 1300, "bytes": 2048}],
+            "redis": [{"database": 2, "keys": 1000}, {"database": 6, "keys": 11}]
         }))
         .unwrap();
         let now = DatabaseStatus {
@@ -373,6 +386,7 @@ mod tests {
         Restoring nova-backup-2026-01-31_23-59-59.tar of 2026-01-31 23:59:59 UTC (893.2 MiB, verified (contents)).
         It holds the database nova: 2 tables with 1,234,568 rows, 1.0 GiB on its server.
         It holds the directory sources: 1,200 files, 2.0 KiB.
+        It holds 1,011 keys of Redis.
         It takes the place of the present database (connected, 893 MB, 42 tables), which is kept and can be brought back with `nova-recovery rollback`.
         What was written since the backup will not be in the restored database.
         ");
@@ -384,7 +398,7 @@ mod tests {
             "id": "018f0000-0000-7000-8000-000000000000", "filename": "nova-backup-2026-01-31_23-59-59.tar",
             "restored": true, "replaced_database": "nova__before_20260201_000000",
             "kept_until": "2026-02-04T00:00:00Z", "created_roles": ["reader"], "tables": 2, "rows": 12,
-            "files": [{"name": "sources", "kept_as": "sources.before-20260201_000000"}],
+            "files": [{"name": "sources", "kept_as": "sources.before-20260201_000000"}], "keys_restored": 1011,
             "warnings": ["pg_restore is newer than the server."]
         }))
         .unwrap();
@@ -392,6 +406,7 @@ mod tests {
         Restored nova-backup-2026-01-31_23-59-59.tar: 2 tables with 12 rows.
         Roles that were missing were created without the right to sign in: reader.
         The files of sources were replaced; those before are kept as sources.before-20260201_000000.
+        1,011 keys of Redis hold again what they held.
         Note: pg_restore is newer than the server.
         The database that was there before is kept as nova__before_20260201_000000 until 2026-02-04 00:00:00 UTC.
         To bring it back: nova-recovery rollback 018f0000-0000-7000-8000-000000000000

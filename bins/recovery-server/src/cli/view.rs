@@ -173,6 +173,16 @@ pub(super) struct Contents {
     /// The directories that it holds besides.
     #[serde(default)]
     pub(super) files: Vec<Directory>,
+    /// The keys of Redis that it holds besides.
+    #[serde(default)]
+    pub(super) redis: Vec<HeldKeys>,
+}
+
+/// Keys of one numbered database of Redis in a backup.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct HeldKeys {
+    /// How many there are.
+    pub(super) keys: u64,
 }
 
 /// A directory in a backup, or one that was replaced.
@@ -230,6 +240,10 @@ pub(super) struct Outcome {
     pub(super) removed: Vec<Removed>,
     /// The directories of a backup, or those that were replaced.
     pub(super) files: Vec<Directory>,
+    /// How many keys of Redis a backup holds.
+    pub(super) keys: u64,
+    /// How many keys of Redis were written back.
+    pub(super) keys_restored: u64,
     /// What the reader should know besides.
     pub(super) warnings: Vec<String>,
 }

@@ -46,6 +46,8 @@ pub struct Backup {
     pinned: bool,
     /// The directories that it holds besides the database.
     files: Vec<Directory>,
+    /// How many keys of Redis it holds besides the database.
+    keys: u64,
 }
 
 /// A directory in a backup.
@@ -108,6 +110,7 @@ impl From<BackupInfo> for Backup {
                 .into_iter()
                 .map(|BackupFiles { name, files, bytes }| Directory { name, files, bytes })
                 .collect(),
+            keys: info.keys,
         }
     }
 }
@@ -276,8 +279,10 @@ pub struct Restored {
     tables: u64,
     /// How many rows they have together.
     rows: u64,
-    /// The directories of `BACKUP_INCLUDE` whose contents were replaced.
+    /// The directories of `BACKUP_INCLUDE` and of factory resets whose contents were replaced.
     files: Vec<SwitchedDirectory>,
+    /// How many keys of Redis were written back.
+    keys_restored: u64,
     /// What there is to know besides.
     warnings: Vec<String>,
 }
@@ -297,6 +302,7 @@ impl From<RestoreReport> for Restored {
             tables: report.tables,
             rows: report.rows,
             files: switched(report.files),
+            keys_restored: report.keys_restored,
             warnings: report.warnings,
         }
     }
@@ -317,8 +323,10 @@ pub struct RolledBack {
     /// Until when it is kept.
     #[schema(format = DateTime)]
     kept_until: Option<String>,
-    /// The directories of `BACKUP_INCLUDE` whose contents were brought back.
+    /// The directories of `BACKUP_INCLUDE` and of factory resets whose contents were brought back.
     files: Vec<SwitchedDirectory>,
+    /// How many keys of Redis hold again what they held before the restore.
+    keys_restored: u64,
     /// What there is to know besides.
     warnings: Vec<String>,
 }
@@ -332,6 +340,7 @@ impl From<RollbackReport> for RolledBack {
             replaced_database: report.replaced_database.map(String::from),
             kept_until: report.kept_until.map(timestamp),
             files: switched(report.files),
+            keys_restored: report.keys_restored,
             warnings: report.warnings,
         }
     }
@@ -352,8 +361,10 @@ pub struct Replaced {
     /// Until when it is kept.
     #[schema(format = DateTime)]
     kept_until: String,
-    /// The directories of `BACKUP_INCLUDE` that come back with it.
+    /// The directories that come back with it.
     files: Vec<String>,
+    /// Whether keys of Redis come back with it.
+    keys: bool,
 }
 
 impl From<ReplacedDatabase> for Replaced {
@@ -365,6 +376,7 @@ impl From<ReplacedDatabase> for Replaced {
             replaced_database: replaced.replaced_database.into(),
             kept_until: timestamp(replaced.kept_until),
             files: replaced.files.into_iter().map(|directory| directory.name.into()).collect(),
+            keys: replaced.keys.is_some(),
         }
     }
 }

@@ -69,6 +69,7 @@ impl World {
             database: Arc::new(database.clone()),
             runner: Arc::new(runner),
             key_value: Arc::new(key_value.clone()),
+            key_space: Arc::new(key_value.clone()),
             journal: Arc::new(MemoryJournal::new()),
             audit: Arc::new(audit.clone()),
             documents: Arc::new(MemoryDocuments::new()),

@@ -74,9 +74,60 @@ pub struct IncludedDirectory {
     pub path: PathBuf,
 }
 
+impl IncludedDirectory {
+    /// Directories by their paths, each with a name made of the last part of its path, which neither another of them nor
+    /// one of `taken` has. One whose path is in `taken` is left out: it has a name. The same paths have the same names
+    /// every time.
+    #[must_use]
+    pub fn named_by_path(paths: &[PathBuf], taken: &[Self]) -> Vec<Self> {
+        let mut named: Vec<Self> = Vec::new();
+        for path in paths {
+            if taken.iter().chain(&named).any(|other| other.path == *path) {
+                continue;
+            }
+            let is_free = |name: &IncludeName| taken.iter().chain(&named).all(|other| other.name != *name);
+            let base = plain(&path.file_name().unwrap_or_default().to_string_lossy());
+            let name = (1..=u32::MAX)
+                .filter_map(|attempt| {
+                    let ending = if attempt > 1 { format!("-{attempt}") } else { String::new() };
+                    let length = base.len().min(IncludeName::MAX_BYTES - ending.len());
+                    format!("{}{ending}", base.get(..length)?).parse().ok()
+                })
+                .find(is_free);
+            named.extend(name.map(|name| Self { name, path: path.clone() }));
+        }
+        named
+    }
+}
+
+/// A text without what a name may not hold.
+fn plain(text: &str) -> String {
+    let allowed =
+        |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || matches!(char, '-' | '_');
+    let plain = text.chars().map(|char| char.to_ascii_lowercase());
+    let plain: String = plain.map(|char| if allowed(char) { char } else { '-' }).collect();
+    if plain.is_empty() { "files".to_owned() } else { plain }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn directories_are_named_by_the_last_part_of_their_path() {
+        let path = |path: &str| PathBuf::from(path);
+        let taken = ["sources", "memory"]
+            .map(|name| IncludedDirectory { name: name.parse().unwrap(), path: path("/srv").join(name) });
+        let long = "x".repeat(40);
+        let paths = ["/a/shots", "/b/shots", "/a/sources", "/srv/memory", "/a/Mein Ördner", "/", "/a/shots"]
+            .map(path);
+        let paths: Vec<PathBuf> =
+            paths.into_iter().chain([path("/a").join(&long), path("/b").join(&long)]).collect();
+        let named = IncludedDirectory::named_by_path(&paths, &taken);
+        let names: Vec<&str> = named.iter().map(|directory| directory.name.as_str()).collect();
+        let (first, second) = ("x".repeat(32), format!("{}-2", "x".repeat(30)));
+        assert_eq!(names, ["shots", "shots-2", "sources-2", "mein--rdner", "files", &first, &second]);
+    }
 
     #[test]
     fn names_hold_nothing_that_a_path_could_be_made_of() {

@@ -59,8 +59,8 @@ impl BackupService {
     /// brought back.
     async fn holds(&self, besides: &Besides) -> Result<Holds, BackupError> {
         let (include, known) = (self.settings.include.clone(), self.further_directories());
-        let wanted = besides.directories.clone();
-        let mut holds = blocking(move || directories(&wanted, &include, &known)).await?;
+        let (wanted, backups) = (besides.directories.clone(), self.settings.directory.clone());
+        let mut holds = blocking(move || directories(&wanted, &include, &known, &backups)).await?;
         for selection in &besides.keys {
             self.check_database(selection.database)?;
             holds.keys.entry(selection.database).or_default().push(selection.clone());
@@ -171,6 +171,7 @@ fn directories(
     wanted: &[PathBuf],
     include: &[IncludedDirectory],
     known: &[IncludedDirectory],
+    backups: &Path,
 ) -> Result<Holds, BackupError> {
     let mut holds = Holds::default();
     for path in wanted {
@@ -178,6 +179,9 @@ fn directories(
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             BackupError::DirectoryUnknown { name, why }
         };
+        if lies(path, backups).map_err(BackupError::storage("look at", backups))? != Lies::Apart {
+            return Err(refuse("the backups are in it, or it is among them"));
+        }
         let mut found = None;
         for directory in include {
             let lies =

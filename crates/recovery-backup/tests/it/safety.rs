@@ -4,7 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
 };
 
 use recovery_backup::{BackupService, IncludedDirectory, Manifest};
@@ -13,18 +13,15 @@ use recovery_core::{
     keys::KeySelection,
     port::{BackupMaker, Besides, OperationContext, Unwatched},
 };
-use recovery_testkit::servers::PostgresServer;
+use recovery_testkit::{MemoryKeyValue, servers::PostgresServer};
 
-use crate::{
-    fixture::{DATABASE, Fixture},
-    memory_keys::MemoryKeys,
-};
+use crate::fixture::{DATABASE, Fixture};
 
 /// A database, an included directory, one that only a reset knows, and keys.
 pub(crate) struct World {
     pub fixture: Fixture,
     pub place: tempfile::TempDir,
-    pub keys: Arc<MemoryKeys>,
+    pub keys: MemoryKeyValue,
 }
 
 /// The system's own database.
@@ -32,7 +29,7 @@ const OWN: u8 = 7;
 
 impl World {
     pub(crate) fn new() -> Self {
-        let (place, keys) = (tempfile::tempdir().unwrap(), Arc::new(MemoryKeys::default()));
+        let (place, keys) = (tempfile::tempdir().unwrap(), MemoryKeyValue::new());
         for name in ["sources", "shots"] {
             fs::create_dir(place.path().join(name)).unwrap();
             fs::write(place.path().join(name).join("old"), name).unwrap();
@@ -41,12 +38,11 @@ impl World {
         fixture.backups = service(&fixture, place.path(), &keys);
         fixture.sql("CREATE TABLE notes (note text); INSERT INTO notes VALUES ('old')");
         for number in 0..10 {
-            keys.set(2, &format!("task:{number}"), &format!("payload {number}"));
+            keys.put(2, format!("task:{number}"), format!("payload {number}"));
         }
-        keys.set(2, "task:kept", "kept");
-        keys.set(2, "other", "other");
-        keys.set(6, "odd\r\nkey", "\r\n*1\r\n$8\r\nFLUSHALL\r\n");
-        keys.all().get_mut(&6).unwrap().get_mut("odd\r\nkey".as_bytes()).unwrap().1 = Some(1_900_000_000_123);
+        keys.put(2, "task:kept", "kept");
+        keys.put(2, "other", "other");
+        keys.put(6, "odd\r\nkey", "\r\n*1\r\n$8\r\nFLUSHALL\r\n");
         Self { fixture, place, keys }
     }
 
@@ -78,14 +74,14 @@ impl World {
 }
 
 /// Another instance, after a restart.
-pub(crate) fn service(fixture: &Fixture, place: &Path, keys: &Arc<MemoryKeys>) -> BackupService {
+pub(crate) fn service(fixture: &Fixture, place: &Path, keys: &MemoryKeyValue) -> BackupService {
     let known = |name: &str| IncludedDirectory { name: name.parse().unwrap(), path: place.join(name) };
     let service = fixture.another(|settings| {
         settings.include = vec![known("sources")];
         settings.reset_directories = vec![known("shots"), known("sources")];
         settings.own_key_database = Some(OWN);
     });
-    service.with_keys(Arc::clone(keys) as _)
+    service.with_keys(Arc::new(keys.clone()))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,7 +124,7 @@ async fn a_safety_backup_holds_all_that_a_reset_takes_away() {
     assert_eq!(fs::read_to_string(into.path().join("files/shots/old")).unwrap(), "shots");
     assert_eq!(
         fs::read_to_string(into.path().join("redis/db6.resp")).unwrap(),
-        "*6\r\n$7\r\nRESTORE\r\n$8\r\nodd\r\nkey\r\n$13\r\n1900000000123\r\n$20\r\n\r\n*1\r\n$8\r\nFLUSHALL\r\n\r\n\
+        "*6\r\n$7\r\nRESTORE\r\n$8\r\nodd\r\nkey\r\n$1\r\n0\r\n$36\r\n\0dump of a fake\0\r\n*1\r\n$8\r\nFLUSHALL\r\n\r\n\
          $7\r\nREPLACE\r\n$6\r\nABSTTL\r\n"
     );
 }
@@ -163,13 +159,13 @@ async fn refused(world: &World, besides: &Besides) -> Problem {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_held_is_a_reason_to_have_no_safety_backup() {
     let world = World::new();
-    world.keys.away.store(true, Relaxed);
+    world.keys.away();
     let problem = refused(&world, &world.besides()).await;
     assert_eq!(
         (problem.code, problem.detail.as_str()),
         (ErrorCode::DependencyUnavailable, "Redis does not answer.")
     );
-    world.keys.away.store(false, Relaxed);
+    world.keys.back();
 
     for database in [OWN, 16, 255] {
         let besides = Besides { keys: vec![KeySelection::everything(database)], directories: Vec::new() };

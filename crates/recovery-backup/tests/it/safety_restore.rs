@@ -1,25 +1,19 @@
 //! What a safety backup holds comes back with the database: directories and keys of Redis. A rollback takes all of it
 //! back, and nothing of it is lost where Redis is away or the service is cut off.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 use recovery_backup::{BackupError, BackupService, RestoreReport};
 use recovery_core::{
     Actor, BackupInfo, BackupName, ErrorCode, OperationId, OperationKind, Problem, VerifyLevel,
     port::{BackupMaker, OperationContext, Unwatched},
 };
+use recovery_testkit::MemoryValue;
 use sha2::{Digest, Sha256};
 
 use crate::{
     files::Staged,
     fixture::DATABASE,
-    memory_keys::Keys,
     safety::{World, service},
 };
 
@@ -29,7 +23,7 @@ struct State {
     notes: String,
     sources: Vec<String>,
     shots: Vec<String>,
-    keys: BTreeMap<u8, Keys>,
+    keys: BTreeMap<(u8, Vec<u8>), MemoryValue>,
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -42,8 +36,6 @@ fn names(directory: &Path) -> Vec<String> {
 
 impl World {
     fn state(&self) -> State {
-        let mut keys = self.keys.all().clone();
-        keys.retain(|_, keys| !keys.is_empty());
         State {
             notes: self
                 .fixture
@@ -51,7 +43,7 @@ impl World {
                 .psql(DATABASE, "SELECT string_agg(note, ',' ORDER BY note) FROM notes"),
             sources: names(&self.path("sources")),
             shots: names(&self.path("shots")),
-            keys,
+            keys: self.keys.contents(),
         }
     }
 
@@ -62,12 +54,24 @@ impl World {
             fs::remove_file(self.path(name).join("old")).unwrap();
             fs::write(self.path(name).join("new"), "").unwrap();
         }
-        let mut keys = self.keys.all();
-        keys.get_mut(&6).unwrap().clear();
-        keys.get_mut(&2).unwrap().retain(|key, _| key == b"task:kept" || key == b"other");
-        drop(keys);
-        self.keys.set(2, "task:1", "of the time after");
-        self.keys.set(2, "task:new", "no backup has this one");
+        for (database, key) in self.keys.contents().into_keys() {
+            let key = String::from_utf8(key).unwrap();
+            if database == 6 || !["task:kept", "other"].contains(&key.as_str()) {
+                self.keys.remove(database, &key);
+            }
+        }
+        self.keys.put(2, "task:1", "of the time after");
+        self.keys.put(2, "task:new", "no backup has this one");
+    }
+
+    /// What a key of database 2 holds.
+    fn value(&self, key: &str) -> String {
+        let value = self.keys.contents()[&(2, key.as_bytes().to_vec())].value.clone();
+        String::from_utf8(value).unwrap()
+    }
+
+    fn keys_of(&self, database: u8) -> usize {
+        self.keys.contents().keys().filter(|(its, _)| *its == database).count()
     }
 
     async fn restore(
@@ -114,8 +118,8 @@ async fn all_of_it_comes_back_and_a_rollback_takes_all_of_it_back() {
     );
     let mut expected = before;
     // No backup says that it was not there.
-    let new = after.keys[&2].get("task:new".as_bytes()).unwrap().clone();
-    expected.keys.get_mut(&2).unwrap().insert("task:new".into(), new);
+    let new = (2, b"task:new".to_vec());
+    expected.keys.insert(new.clone(), after.keys[&new].clone());
     assert_eq!(world.state(), expected);
     assert_eq!(world.noted().len(), 1);
 
@@ -140,7 +144,7 @@ async fn without_redis_nothing_is_begun() {
     let backup = world.safety_backup(&world.besides()).await.unwrap();
     world.reset();
     let (state, files) = (world.state(), world.fixture.files());
-    world.keys.away.store(true, Relaxed);
+    world.keys.away();
     let problem = Problem::from(world.restore(&backup.filename, &Unwatched::new()).await.unwrap_err());
     assert_eq!(problem.code, ErrorCode::DependencyUnavailable);
     assert!(problem.hint.is_some());
@@ -163,8 +167,8 @@ async fn keys_that_redis_did_not_take_are_written_as_soon_as_it_does() {
     let before = world.state();
     let backup = world.safety_backup(&world.besides()).await.unwrap();
     world.reset();
-    let keys = Arc::clone(&world.keys);
-    let context = Staged::at_phase("writing keys", move || keys.away.store(true, Relaxed));
+    let keys = world.keys.clone();
+    let context = Staged::at_phase("writing keys", move || keys.away());
     let report = world.restore(&backup.filename, &context).await.unwrap();
     assert_eq!(report.keys_restored, 0);
     assert!(
@@ -187,15 +191,15 @@ async fn keys_that_redis_did_not_take_are_written_as_soon_as_it_does() {
     let (_, done) = world.restarted().await;
     assert!(done.iter().any(|words| words.contains("still not all written back")), "{done:?}");
 
-    world.keys.away.store(false, Relaxed);
+    world.keys.back();
     let (restarted, done) = world.restarted().await;
     assert_eq!(done, ["11 keys of Redis followed the database"]);
     assert!(!restarted.has_unwritten_keys().await.unwrap());
-    assert_eq!(world.state().keys[&6], before.keys[&6]);
-    assert_eq!(world.state().keys[&2]["task:1".as_bytes()].0, b"payload 1");
+    assert_eq!(world.state().keys[&(6, b"odd\r\nkey".to_vec())], before.keys[&(6, b"odd\r\nkey".to_vec())]);
+    assert_eq!(world.value("task:1"), "payload 1");
     world.rollback(report.id).await;
-    assert_eq!(world.state().keys[&2]["task:1".as_bytes()].0, b"of the time after");
-    assert_eq!(world.state().keys.get(&6), None);
+    assert_eq!(world.value("task:1"), "of the time after");
+    assert_eq!(world.keys_of(6), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -204,10 +208,10 @@ async fn a_restore_whose_keys_were_never_written_can_be_rolled_back() {
     let backup = world.safety_backup(&world.besides()).await.unwrap();
     world.reset();
     let after = world.state();
-    let keys = Arc::clone(&world.keys);
-    let context = Staged::at_phase("writing keys", move || keys.away.store(true, Relaxed));
+    let keys = world.keys.clone();
+    let context = Staged::at_phase("writing keys", move || keys.away());
     let report = world.restore(&backup.filename, &context).await.unwrap();
-    world.keys.away.store(false, Relaxed);
+    world.keys.back();
     let back = world.rollback(report.id).await;
     assert_eq!((back.keys_restored, back.warnings.as_slice()), (0, &[] as &[String]));
     let (_, done) = world.restarted().await;
@@ -242,8 +246,8 @@ async fn cut_off_anywhere_keys_go_with_the_database() {
     assert_eq!(world.state(), after, "{done:?}");
     for step in ["swapped", "switched files", "writing keys", "wrote keys"] {
         let done = cut_off_at(&world, &backup, step).await;
-        assert_eq!(world.state().keys[&6].len(), 1, "{step}: {done:?}");
-        assert_eq!(world.state().keys[&2]["task:1".as_bytes()].0, b"payload 1", "{step}: {done:?}");
+        assert_eq!(world.keys_of(6), 1, "{step}: {done:?}");
+        assert_eq!(world.value("task:1"), "payload 1", "{step}: {done:?}");
         assert_eq!((world.state().notes.as_str(), world.state().shots), ("old", vec!["old".to_owned()]));
         let restore = world.fixture.backups.replaced().await.unwrap().remove(0);
         world.rollback(restore.id).await;
@@ -293,7 +297,7 @@ async fn nothing_but_keys_comes_out_of_an_archive() {
     let state = world.state();
     for (from, to) in [
         ("RESTORE\r\n$6\r\ntask:3", "FLUSHDB\r\n$6\r\ntask:3"),
-        ("$1\r\n0\r\n$9\r\npayload 5", "$1\r\nx\r\n$9\r\npayload 5"),
+        ("$1\r\n0\r\n$25\r\n\0dump of a fake\0payload 5", "$1\r\nx\r\n$25\r\n\0dump of a fake\0payload 5"),
     ] {
         let bytes = forged(&good, from.as_bytes(), to.as_bytes());
         fs::write(world.fixture.path(&backup.filename), &bytes).unwrap();
@@ -320,7 +324,7 @@ async fn nothing_but_keys_comes_out_of_an_archive() {
         world.fixture.backups.upload(None, None, &mut good.as_slice(), &Unwatched::new()).await.unwrap();
     assert_eq!((taken.keys, taken.uploaded), (11, true));
     world.restore(&taken.filename, &Unwatched::new()).await.unwrap();
-    assert_eq!(world.state().keys[&6].len(), 1);
+    assert_eq!(world.keys_of(6), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -330,7 +334,7 @@ async fn neither_the_service_s_own_keys_nor_unknown_directories_are_written() {
     world.reset();
     let state = world.state();
     let own = world.fixture.another(|settings| settings.own_key_database = Some(6));
-    let own = own.with_keys(Arc::clone(&world.keys) as _);
+    let own = own.with_keys(Arc::new(world.keys.clone()));
     let context = Unwatched::new();
     let lock = own.lock(OperationKind::Restore, context.id(), &Actor::new("test")).await.unwrap();
     let refused = Problem::from(own.restore(&lock, &backup.filename, &context).await.unwrap_err());
@@ -338,7 +342,7 @@ async fn neither_the_service_s_own_keys_nor_unknown_directories_are_written() {
     drop(lock);
     assert_eq!((world.state(), world.fixture.databases()), (state, vec![DATABASE.to_owned()]));
 
-    let elsewhere = world.fixture.another(|_| {}).with_keys(Arc::clone(&world.keys) as _);
+    let elsewhere = world.fixture.another(|_| {}).with_keys(Arc::new(world.keys.clone()));
     let lock = elsewhere.lock(OperationKind::Restore, context.id(), &Actor::new("test")).await.unwrap();
     let report = elsewhere.restore(&lock, &backup.filename, &context).await.unwrap();
     assert_eq!((report.files.len(), report.warnings.len()), (0, 2), "{:?}", report.warnings);
