@@ -12,7 +12,7 @@ async fn check(call: Call, status: u16, code: &str) {
 
 #[actix_web::test]
 async fn unknown_addresses_and_methods() {
-    check(Call::get("/"), 404, "not_found").await;
+    check(Call::get("/nothing"), 404, "not_found").await;
     check(Call::get("nothing"), 404, "not_found").await;
     check(Call::get("backups/"), 404, "not_found").await;
     check(Call::get("operations/x").admin(), 404, "not_found").await;
