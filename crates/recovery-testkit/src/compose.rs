@@ -55,7 +55,11 @@ pub struct FakeCompose {
     changing: Arc<AtomicBool>,
     ids: Arc<AtomicU64>,
     faults: Faults<ComposePoint, ComposeError>,
+    watcher: Arc<Mutex<Option<Watcher>>>,
 }
+
+/// Hears of each service that was started or stopped.
+type Watcher = Arc<dyn Fn(&str, bool) + Send + Sync>;
 
 #[derive(Default)]
 struct State {
@@ -79,6 +83,19 @@ impl FakeCompose {
             changing: Arc::default(),
             ids: Arc::default(),
             faults: Faults::default(),
+            watcher: Arc::default(),
+        }
+    }
+
+    /// Tells this of each service that is started (`true`) or stopped, when it is done.
+    pub fn tell(&self, watcher: impl Fn(&str, bool) + Send + Sync + 'static) {
+        *lock(&self.watcher) = Some(Arc::new(watcher));
+    }
+
+    fn happened(&self, service: &ServiceName, started: bool) {
+        let watcher = lock(&self.watcher).clone();
+        if let Some(watcher) = watcher {
+            watcher(service.as_str(), started);
         }
     }
 
@@ -251,12 +268,19 @@ impl Compose for FakeCompose {
         for service in services {
             progress(Progress::phase("starting"));
             self.image(service)?;
-            let mut state = lock(&self.state);
-            let new = FakeContainer { id: self.ids.fetch_add(1, Relaxed), standing: ServiceStanding::Absent };
-            let container = state.containers.entry(service.clone()).or_insert(new);
-            let ran = container.standing.meets(DependencyCondition::Started);
+            let ran = {
+                let mut state = lock(&self.state);
+                let id = self.ids.fetch_add(1, Relaxed);
+                let new = FakeContainer { id, standing: ServiceStanding::Absent };
+                let container = state.containers.entry(service.clone()).or_insert(new);
+                let ran = container.standing.meets(DependencyCondition::Started);
+                if !ran {
+                    container.standing = ServiceStanding::Running;
+                }
+                ran
+            };
             if !ran {
-                container.standing = ServiceStanding::Running;
+                self.happened(service, true);
             }
             let done = if ran { "Running" } else { "Started" };
             output.push(format!("Container {}-{service}-1 {done}", self.project));
@@ -269,10 +293,17 @@ impl Compose for FakeCompose {
         self.faults.pass(ComposePoint::Stop).await?;
         let mut output = Vec::new();
         for service in services {
-            if let Some(container) = lock(&self.state).containers.get_mut(service) {
-                if container.standing.meets(DependencyCondition::Started) {
+            let ran = lock(&self.state).containers.get_mut(service).map(|container| {
+                let ran = container.standing.meets(DependencyCondition::Started);
+                if ran {
                     container.standing = ServiceStanding::Exited(0);
                 }
+                ran
+            });
+            if ran == Some(true) {
+                self.happened(service, false);
+            }
+            if ran.is_some() {
                 output.push(format!("Container {}-{service}-1 Stopped", self.project));
             }
         }

@@ -8,5 +8,6 @@
 )]
 
 mod detect;
+mod lifecycle;
 mod machine;
 mod servers;

@@ -1,0 +1,155 @@
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    Changed, Failed, Left, LifecycleError, Parts, Step, Witness,
+    drain::Drain,
+    make_before_break::finishes,
+    routing::{Route, RouteState, Routed},
+    start::start,
+};
+use crate::server::BackendSpec;
+
+/// A model that a server is to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelChange {
+    /// The variable of the `.env` that names it.
+    pub variable: String,
+    /// The new model.
+    pub model: String,
+    /// The model before, where it is known from an earlier attempt that was cut off.
+    pub previous: Option<String>,
+}
+
+/// The old server is stopped before the new one is started, which may be the same one again. Meanwhile the gateway has
+/// its fallback. Where the new one does not come up, the old one does.
+pub struct BreakBeforeMake<'a> {
+    /// The one that serves, where one does.
+    pub old: Option<&'a BackendSpec>,
+    /// The one that is to serve.
+    pub new: &'a BackendSpec,
+    /// The model that it is to have; otherwise the one that it has.
+    pub model: Option<ModelChange>,
+    /// How long the old one is given to finish.
+    pub deadline: Duration,
+    /// Why the change is made this way, in half a sentence.
+    pub reason: &'a str,
+}
+
+impl BreakBeforeMake<'_> {
+    /// Makes the change. May be run again after it was cut off anywhere.
+    ///
+    /// # Errors
+    /// The new one did not come up. Whether the old one serves again stands in the error.
+    pub async fn run(&self, parts: &Parts, witness: &dyn Witness) -> Result<Changed, Failed> {
+        let mut left = Left::Nothing;
+        if let Some(old) = self.old {
+            left = match drain(parts, old, self.deadline, self.reason, witness).await {
+                Ok(left) => left,
+                // It was not stopped: it serves on.
+                Err(error) => return Err(self.back(parts, witness, None, error).await),
+            };
+        }
+        let (previous, made) = self.make(parts, witness).await;
+        match made {
+            Ok(model) => Ok(Changed { model, left, warning: None }),
+            Err(error) => Err(self.back(parts, witness, previous, error).await),
+        }
+    }
+
+    /// Starts the new one. Returns the model before, where it was changed.
+    async fn make(
+        &self,
+        parts: &Parts,
+        witness: &dyn Witness,
+    ) -> (Option<String>, Result<Option<String>, LifecycleError>) {
+        let mut previous = None;
+        if let Some(change) = &self.model {
+            let words = format!("{} is given the model {}.", self.new.label(), change.model);
+            witness.note(Step::Updating, words).await;
+            let set = async {
+                let before = match &change.previous {
+                    Some(previous) => previous.clone(),
+                    None => parts.models.get(&change.variable).await?,
+                };
+                witness.previous(&before).await;
+                parts.models.set(&change.variable, &change.model).await.map(|()| before)
+            };
+            match set.await {
+                Ok(before) => previous = Some(before),
+                Err(problem) => return (None, Err(LifecycleError::Model(problem))),
+            }
+        }
+        (previous, serve(parts, self.new, witness).await)
+    }
+
+    /// The way back: the old one, with the model that it had.
+    async fn back(
+        &self,
+        parts: &Parts,
+        witness: &dyn Witness,
+        previous: Option<String>,
+        error: LifecycleError,
+    ) -> Failed {
+        let words = format!("{} did not come up; what was before is brought back.", self.new.label());
+        witness.note(Step::Error, words).await;
+        if let (Some(change), Some(previous)) = (&self.model, &previous) {
+            // Where that fails too, the old model cannot come up either, which is then what is told.
+            let _ = parts.models.set(&change.variable, previous).await;
+        }
+        let Some(old) = self.old else {
+            parts.remove(self.new).await;
+            return Failed { error, serving: None };
+        };
+        parts.remove(self.new).await;
+        let serving = serve(parts, old, witness).await.is_ok().then(|| old.name().clone());
+        Failed { error, serving }
+    }
+}
+
+/// Tells the gateway that this server takes no more requests, waits until it has finished those it has, and stops it.
+///
+/// # Errors
+/// It could not be stopped.
+pub(super) async fn drain(
+    parts: &Parts,
+    old: &BackendSpec,
+    deadline: Duration,
+    reason: &str,
+    witness: &dyn Witness,
+) -> Result<Left, LifecycleError> {
+    let label = old.label();
+    let words = format!("{label} takes no new requests and finishes those it has: {reason}.");
+    witness.step(Step::Draining, words).await?;
+    // Where Redis is away the gateway hears it later; it cannot read its settings either.
+    let _ = parts.routing.lead(Route::to(old, RouteState::Draining)).await;
+    let drain = Drain {
+        server: parts.server(old),
+        gateway: parts.gateway.as_ref(),
+        timing: parts.timing,
+        since: Instant::now(),
+        deadline,
+    };
+    let left = drain.wait(&|left| witness.tell(Step::Draining, finishes(label, left))).await;
+    witness.note(Step::Stopping, format!("{label} is stopped.")).await;
+    parts.stop(old).await?;
+    Ok(left)
+}
+
+/// Starts a server where none serves, and leads requests to it. The gateway learns its address before it may route by
+/// it: otherwise it could go by the new `ready` with the address of the old one, which is gone.
+pub(super) async fn serve(
+    parts: &Parts,
+    new: &BackendSpec,
+    witness: &dyn Witness,
+) -> Result<Option<String>, LifecycleError> {
+    let _ = parts.routing.lead(Route::to(new, RouteState::Starting)).await;
+    let model = start(parts, new, witness).await?;
+    while let Ok(Routed::ReadyAt(at)) = parts.routing.lead(Route::to(new, RouteState::Ready)).await {
+        let words = format!("{} answers; the gateway learns where it is.", new.label());
+        witness.tell(Step::Loading, words);
+        sleep_until(at).await;
+    }
+    Ok(model)
+}
