@@ -3,8 +3,6 @@
 //! Commands are sent in groups. A server answers a group in one go, so a group is kept small, by the number of its
 //! keys and by what they hold; only a single large key can keep it busy for long.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use fred::{
     interfaces::{ClientLike, FredResult},
     types::{ClusterHash, CustomCommand, Value},
@@ -31,45 +29,47 @@ impl RedisStore {
         if candidates.is_empty() {
             return Ok(Dump::default());
         }
-        let sizes = self.sizes(database, candidates).await?;
-        let group = candidates.get(..group_length(sizes)).unwrap_or(candidates);
-        let dumped = match self.lacks_expire_time.load(Relaxed) {
-            false => self.dump_with_expire_time(database, group).await?,
-            true => None,
+        let (knows_expire_time, knows_memory) = self.abilities(database).await?;
+        let group_length = match knows_memory {
+            true => group_length(self.sizes(database, candidates).await?),
+            false => 1,
         };
-        let keys = match dumped {
-            Some(dumped) => dumped,
-            None => self.dump_with_time_left(database, group).await?,
+        let group = candidates.get(..group_length).unwrap_or(candidates);
+        let keys = match knows_expire_time {
+            true => self.dump_with_expire_time(database, group).await?,
+            false => self.dump_with_time_left(database, group).await?,
         };
         Ok(Dump { keys, answered: group.len() })
+    }
+
+    /// Whether the server knows `PEXPIRETIME`, which came with Redis 7, and lets us ask for `MEMORY USAGE`. It is asked
+    /// with a plain key: the error that names an unknown command repeats its arguments, and one with bytes that are no
+    /// text is taken for a broken connection.
+    async fn abilities(&self, database: u8) -> Result<(bool, bool), KeyValueError> {
+        let key = || Value::from("recovery");
+        let orders = vec![("PEXPIRETIME", vec![key()]), ("MEMORY", vec!["USAGE".into(), key()])];
+        let mut answers = self.group(database, orders).await?.into_iter().map(|answer| answer.is_ok());
+        Ok((answers.next().unwrap_or_default(), answers.next().unwrap_or_default()))
     }
 
     /// About how much memory each key takes.
     async fn sizes(&self, database: u8, keys: &[RedisKey]) -> Result<Vec<u64>, KeyValueError> {
         let orders = keys.iter().map(|key| ("MEMORY", vec![Value::from("USAGE"), bytes(&key.0)]));
         let answers = self.group(database, orders.collect()).await?;
-        // Who may not ask, or asks a server that does not know the command, gets one key at a time.
+        // One that is gone takes nothing; one that cannot be asked about is dumped alone.
         Ok(answers
             .into_iter()
             .map(|size| size.map_or(GROUP_BYTES, |size| size.as_u64().unwrap_or(0)))
             .collect())
     }
 
-    /// `None` where the server does not know `PEXPIRETIME`.
     async fn dump_with_expire_time(
         &self,
         database: u8,
         keys: &[RedisKey],
-    ) -> Result<Option<Vec<DumpedKey>>, KeyValueError> {
+    ) -> Result<Vec<DumpedKey>, KeyValueError> {
         let orders = keys.iter().flat_map(|key| each(key, "PEXPIRETIME"));
-        let answers = self.group(database, orders.collect()).await?;
-        if let Some(Err(error)) = answers.first()
-            && error.details().contains("unknown command")
-        {
-            self.lacks_expire_time.store(true, Relaxed);
-            return Ok(None);
-        }
-        dumped(keys, answers, |expires| expires).map(Some)
+        dumped(keys, self.group(database, orders.collect()).await?, |expires| expires)
     }
 
     /// The same by how much time a key has left; exact to some milliseconds.

@@ -8,7 +8,7 @@ mod key_space;
 use std::{
     collections::HashMap,
     future::Future,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -52,8 +52,6 @@ pub enum InvalidRedisUrl {
 pub struct RedisStore {
     config: Config,
     clients: Mutex<HashMap<(u8, Purpose), Connection>>,
-    /// Whether the server lacks `PEXPIRETIME`, which came with Redis 7.
-    lacks_expire_time: AtomicBool,
 }
 
 /// What a connection is for: a call that others wait for never stands behind one that takes long.
@@ -99,7 +97,7 @@ impl RedisStore {
         let mut config = Config::from_url_centralized(url).map_err(|_| InvalidRedisUrl::Form)?;
         // A server that is away at first is tried again like one that goes away later.
         config.fail_fast = false;
-        Ok(Self { config, clients: Mutex::default(), lacks_expire_time: AtomicBool::new(false) })
+        Ok(Self { config, clients: Mutex::default() })
     }
 
     /// The database that the URL names: where the service keeps what is its own.

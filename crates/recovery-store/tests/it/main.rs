@@ -12,6 +12,7 @@
 mod contract;
 mod directories;
 mod faults;
+mod keys;
 mod lock;
 mod profile;
 mod redis;

@@ -17,12 +17,14 @@
 mod docker;
 mod postgres;
 mod redis;
+mod redis_session;
 mod template;
 mod watchdog;
 
 pub use docker::{DockerEngine, DockerProject};
 pub use postgres::PostgresServer;
 pub use redis::RedisServer;
+pub use redis_session::{RedisContents, RedisReply, RedisSession};
 
 use std::net::{Ipv4Addr, TcpListener};
 

@@ -23,7 +23,18 @@ impl RedisServer {
     /// Panics where Redis is not installed or does not start.
     #[must_use]
     pub fn start() -> Self {
-        Self::with_password(None)
+        Self::configured(None, "")
+    }
+
+    /// Starts a server, without a password, that does not know these commands.
+    ///
+    /// # Panics
+    /// Panics where Redis is not installed or does not start.
+    #[must_use]
+    pub fn start_without(commands: &[&str]) -> Self {
+        let lines: String =
+            commands.iter().map(|command| format!("rename-command {command} \"\"\n")).collect();
+        Self::configured(None, &lines)
     }
 
     /// Starts a server that asks for a random password.
@@ -32,15 +43,15 @@ impl RedisServer {
     /// Panics where Redis is not installed or does not start.
     #[must_use]
     pub fn start_protected() -> Self {
-        Self::with_password(Some(random_word()))
+        Self::configured(Some(random_word()), "")
     }
 
-    fn with_password(password: Option<String>) -> Self {
+    fn configured(password: Option<String>, lines: &str) -> Self {
         for _ in 0..5 {
             let (directory, port) = (new_directory(None), free_port());
             let config = directory.join("redis.conf");
             let mut text = format!(
-                "bind 127.0.0.1\nport {port}\ndir {}\nsave \"\"\nappendonly no\n",
+                "bind 127.0.0.1\nport {port}\ndir {}\nsave \"\"\nappendonly no\n{lines}",
                 directory.display()
             );
             if let Some(password) = &password {
