@@ -15,7 +15,7 @@ use recovery_core::{
     Actor, OperationId, OperationKind, crash_point,
     port::{
         AuditLog, Clock, CommandRunner, Compose, ContainerEngine, DatabaseAdmin, DatabaseError,
-        DocumentStore, EnvFile, Journal, KeySpace, KeyValue, Notifier, ProtectedDatabase,
+        DocumentStore, EnvFile, GpuEngine, Journal, KeySpace, KeyValue, Notifier, ProtectedDatabase,
     },
 };
 use recovery_docker::Patience;
@@ -34,6 +34,7 @@ use crate::{
     glance::Glance,
     housekeeping,
     http::Strangers,
+    inference::{Inference, InferenceSettings},
     kept::KeptTime,
     operations::{EventHub, Operations, chain},
     schedule::{self, Checkpoints, Drills, Job, Schedule},
@@ -64,6 +65,8 @@ pub struct Ports {
     pub compose: Arc<dyn Compose>,
     /// The engine that has the platform's containers.
     pub engine: Arc<dyn ContainerEngine>,
+    /// The engine, for looking at GPUs and for commands in containers.
+    pub gpu_engine: Arc<dyn GpuEngine>,
     /// The `.env` of the platform.
     pub env_file: Arc<dyn EnvFile>,
     /// Who is told when what the service does by itself fails; `None` where nobody is.
@@ -97,6 +100,8 @@ pub struct AppSettings {
     pub providers: ProviderAddresses,
     /// What belongs to which category of a factory reset.
     pub reset_categories: Categories,
+    /// How it finds out what the machine has for language models.
+    pub inference: InferenceSettings,
     /// What this machine is called in notices.
     pub machine: String,
 }
@@ -108,6 +113,7 @@ pub struct App {
     pub(crate) services: Services,
     pub(crate) compose: ComposeProject,
     pub(crate) glance: Glance,
+    pub(crate) inference: Inference,
     pub(crate) operations: Operations,
     pub(crate) auth: Auth,
     pub(crate) database: Arc<dyn ProtectedDatabase>,
@@ -170,6 +176,7 @@ impl App {
             documents,
             compose,
             engine,
+            gpu_engine,
             env_file,
             notifier,
             clock,
@@ -206,6 +213,14 @@ impl App {
                 Arc::new(Drills { interval: settings.drill_interval }),
             ],
             looked_for_leftovers: CancellationToken::new(),
+            inference: Inference::new(
+                settings.inference,
+                Arc::clone(&runner),
+                Arc::clone(&engine),
+                gpu_engine,
+                Arc::clone(&key_value),
+                Arc::clone(&clock),
+            ),
             backups: Arc::new(
                 BackupService::new(backup, admin, runner, documents, Arc::clone(&clock)).with_keys(key_space),
             ),
@@ -274,6 +289,8 @@ impl App {
         self.in_background(async move { app.follow_services().await });
         let app = Arc::clone(self);
         self.in_background(async move { app.follow_compose().await });
+        let app = Arc::clone(self);
+        self.in_background(async move { app.inference.run().await });
         let app = Arc::clone(self);
         self.in_background(async move {
             app.clear_up_once_possible().await;

@@ -19,6 +19,7 @@ mod environment;
 mod glance;
 mod housekeeping;
 pub mod http;
+pub mod inference;
 mod integrations;
 mod kept;
 pub mod logging;

@@ -17,6 +17,7 @@ use crate::{
     app::{App, AppSettings, Ports},
     auth::AccessSettings,
     compose::ComposeFiles,
+    inference::InferenceSettings,
     settings::{DatabaseSetting, Settings},
     troubleshoot::ProviderAddresses,
 };
@@ -143,7 +144,9 @@ impl App {
             patience: ComposeSettings::PATIENCE,
         };
         let redis = Arc::new(RedisStore::new(&settings.redis_url)?);
-        let own_key_database = Some(redis.system_database());
+        let system_database = redis.system_database();
+        // What runs inside containers never goes through the socket proxy.
+        let whole_engine = DockerEngine::new(&platform.engine.to_string(), platform.project.clone())?;
         let ports = Ports {
             admin: database.clone(),
             database,
@@ -158,6 +161,7 @@ impl App {
                 &settings.platform.engine_api.to_string(),
                 settings.platform.project.clone(),
             )?),
+            gpu_engine: Arc::new(whole_engine),
             env_file,
             notifier: settings.notify.clone().map(|webhook| Arc::new(webhook) as Arc<dyn Notifier>),
             clock: Arc::new(SystemClock),
@@ -173,7 +177,7 @@ impl App {
                 keep_replaced: settings.keep_replaced,
                 retention: settings.retention,
                 include: settings.backup_include.clone(),
-                own_key_database,
+                own_key_database: Some(system_database),
                 ..BackupSettings::new(&settings.backup_dir)
             },
             admin_secret,
@@ -191,6 +195,7 @@ impl App {
             restart_patience: Patience::default(),
             providers: ProviderAddresses::default(),
             reset_categories: settings.reset_categories.clone(),
+            inference: InferenceSettings { system_database, ..settings.inference.clone() },
             machine: own_name().unwrap_or_else(|| "this machine".to_owned()),
         };
         Ok(Self::assemble(settings, ports))

@@ -10,6 +10,7 @@ use secrecy::SecretString;
 
 use super::{
     DatabaseSetting, EffectiveSetting, InvalidSettings, Loaded, SettingError, Settings, Source, include,
+    inference,
     platform::PlatformSettings,
     reset,
     table::{self, About, Default, Shown, Variable},
@@ -75,6 +76,7 @@ fn read(values: &mut Values) -> Option<Settings> {
         |paths| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(":"),
     );
     let platform = PlatformSettings::read(values);
+    let inference = inference::read(values);
     let reset_categories = match values.optional(&table::RESET_CATEGORIES_FILE) {
         Some(path) => reset::categories(&path),
         None => Categories::built_in().map_err(|error| error.to_string()),
@@ -120,6 +122,7 @@ fn read(values: &mut Values) -> Option<Settings> {
         tool_directories: tool_directories?,
         backup_include,
         platform: platform?,
+        inference: inference?,
         reset_categories: reset_categories.ok()?,
     })
 }
@@ -235,6 +238,11 @@ impl Values {
                     .to_owned(),
             )),
         }
+    }
+
+    /// Notes that the value of a variable cannot be used.
+    pub(super) fn refuse(&mut self, about: &About, message: String) {
+        self.errors.push(about.error(message));
     }
 
     /// The value of a variable that has a default text; `None` only after an error.

@@ -10,6 +10,7 @@ mod crash;
 mod effective;
 mod error;
 mod include;
+mod inference;
 mod load;
 mod order;
 mod parse;
@@ -40,6 +41,7 @@ pub(crate) use parse::admin_secret as check_admin_secret;
 
 use crate::{
     alerts::Webhook,
+    inference::InferenceSettings,
     logging::{LogFilter, LogFormat},
 };
 
@@ -96,6 +98,8 @@ pub struct Settings {
     pub backup_include: Vec<IncludedDirectory>,
     /// The platform that is looked after.
     pub platform: PlatformSettings,
+    /// How it is found out what the machine has for language models.
+    pub inference: InferenceSettings,
     /// What belongs to which category of a factory reset.
     pub reset_categories: Categories,
 }

@@ -16,8 +16,10 @@ use crate::{
     logging::{LogFilter, LogFormat},
 };
 
+mod inference;
 mod platform;
 
+pub(super) use inference::{GPU_TOOL_DIRS, HARDWARE_FILE, RECOMMENDED_MODELS_FILE};
 pub(super) use platform::{
     COMPOSE_FILE, COMPOSE_PROJECT_DIR, COMPOSE_PROJECT_NAME, DOCKER_HOST, DOCKER_SDK_HOST, NOVA_ENV_FILE,
     RESET_CATEGORIES_FILE,

@@ -73,7 +73,7 @@ fn the_empty_string_counts_as_unset() {
 #[test]
 fn the_example_of_every_variable_is_accepted() {
     // They name files that are read, and that are not there.
-    let files = [FILE, "RESET_CATEGORIES_FILE"];
+    let files = [FILE, "RESET_CATEGORIES_FILE", "RECOMMENDED_MODELS_FILE"];
     let ones = |about: &&&About| !about.example.contains(' ') && !files.contains(&about.name);
     for about in table::ALL.iter().filter(ones) {
         load(&[(about.name, about.example)]).unwrap();
@@ -140,6 +140,10 @@ fn bad_values_name_the_variable_and_what_is_expected() {
     check("BACKUP_INCLUDE", "a=/backups/files", "are inside one another");
     check("RESET_CATEGORIES_FILE", "/does/not/exist.json", "`/does/not/exist.json` cannot be read");
     check("RESET_CATEGORIES_FILE", "/dev/null", "cannot be used");
+    check("RECOMMENDED_MODELS_FILE", "/does/not/exist.json", "`/does/not/exist.json` cannot be read");
+    check("RECOMMENDED_MODELS_FILE", "/dev/null", "cannot be used");
+    check("HARDWARE_FILE", "hardware.json", "no absolute path");
+    check("GPU_TOOL_DIRS", "/usr/bin:bin", "`bin` is no absolute path");
 }
 
 #[test]

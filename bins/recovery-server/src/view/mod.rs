@@ -5,6 +5,7 @@ mod backup;
 mod diagnostics;
 mod environment;
 mod factory_reset;
+mod inference;
 mod integration;
 mod operation;
 mod problem;
@@ -21,6 +22,9 @@ pub use backup::{
 pub use diagnostics::{ChatAnswer, CheckpointCount, Diagnostics};
 pub use environment::Variables;
 pub use factory_reset::ResetCategory;
+pub use inference::{
+    Alternative, ContainerLimits, Gpu, GpuPart, GpuStat, GpuStats, Hardware, Recommendation, RecommendedModel,
+};
 pub use integration::{ChatIntegrations, ContainerBrief, Integration, RemoteAccess};
 pub use operation::{AuditRecord, Operation, Progress};
 pub use problem::{FieldProblem, ProblemBody};

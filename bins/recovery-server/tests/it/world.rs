@@ -16,6 +16,7 @@ use recovery_server::{
     app::{App, AppSettings, Ports},
     auth::AccessSettings,
     http::application,
+    inference::InferenceSettings,
     troubleshoot::ProviderAddresses,
 };
 use recovery_testkit::{
@@ -42,6 +43,7 @@ pub(crate) struct World {
     pub(crate) clock: FakeClock,
     pub(crate) app: Arc<App>,
     pub(crate) directory: TempDir,
+    pub(crate) runner: FakeRunner,
     ports: Ports,
     settings: AppSettings,
 }
@@ -67,7 +69,7 @@ impl World {
         let ports = Ports {
             admin: Arc::new(database.clone()),
             database: Arc::new(database.clone()),
-            runner: Arc::new(runner),
+            runner: Arc::new(runner.clone()),
             key_value: Arc::new(key_value.clone()),
             key_space: Arc::new(key_value.clone()),
             journal: Arc::new(MemoryJournal::new()),
@@ -75,6 +77,7 @@ impl World {
             documents: Arc::new(MemoryDocuments::new()),
             compose: Arc::new(compose.clone()),
             engine: Arc::new(engine.clone()),
+            gpu_engine: Arc::new(engine.clone()),
             env_file: Arc::new(env_file.clone()),
             notifier: Some(Arc::new(notifier.clone())),
             clock: Arc::new(clock.clone()),
@@ -95,6 +98,7 @@ impl World {
             clock,
             app,
             directory,
+            runner,
             ports,
             settings,
         }
@@ -167,6 +171,11 @@ fn settings(directory: &TempDir) -> AppSettings {
             margin: Duration::from_millis(50),
         },
         providers: ProviderAddresses::default(),
+        inference: InferenceSettings {
+            hardware_file: directory.path().join("hardware.json"),
+            root: directory.path().to_owned(),
+            ..InferenceSettings::default()
+        },
         reset_categories: Categories::built_in().unwrap(),
         machine: "box".to_owned(),
     }

@@ -7,6 +7,7 @@ use std::{
 
 use actix_web::{HttpResponse, web::Data};
 use recovery_core::{BackupInfo, DrillHistory, DrillResult, OperationKind, OperationState, Verification};
+use recovery_inference::gpu_stats::{GpuFigures, GpuStats};
 use time::OffsetDateTime;
 
 use crate::{app::App, schedule::good_checkpoints};
@@ -55,6 +56,12 @@ pub(crate) async fn metrics(app: Data<App>) -> HttpResponse {
         "Backups that had had their time and were removed since the service was started.",
         app.removed.load(Relaxed),
     );
+    // A machine without GPUs is not asked again and again.
+    if app.inference.has_gpu() {
+        let service = app.clone().into_inner();
+        let stats = app.on_runtime(async move { service.inference.gpu_stats().await }).await.flatten();
+        page.gpus(stats.as_deref());
+    }
     page.operations(&app);
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(page.text)
 }
@@ -135,6 +142,35 @@ impl Page {
                 "When the newest good checkpoint was made, in Unix time.",
                 newest.created_at.unix_timestamp(),
             );
+        }
+    }
+
+    /// What cannot be asked is missing rather than 0.
+    fn gpus(&mut self, stats: Option<&GpuStats>) {
+        type Figure = fn(&GpuFigures) -> Option<f64>;
+        const MIB: f64 = 1024.0 * 1024.0;
+        #[expect(clippy::cast_precision_loss, reason = "no GPU has 2^53 MiB")]
+        let figures: [(&str, &str, Figure); 5] = [
+            ("nova_recovery_gpu_utilization_ratio", "How busy a GPU is.", |gpu| {
+                gpu.utilization_pct.map(|pct| pct / 100.0)
+            }),
+            ("nova_recovery_gpu_memory_used_bytes", "The memory in use on a GPU.", |gpu| {
+                gpu.memory_used_mib.map(|mib| mib as f64 * MIB)
+            }),
+            ("nova_recovery_gpu_memory_bytes", "The memory of a GPU.", |gpu| {
+                gpu.memory_total_mib.map(|mib| mib as f64 * MIB)
+            }),
+            ("nova_recovery_gpu_temperature_celsius", "The temperature of a GPU.", |gpu| gpu.temperature_c),
+            ("nova_recovery_gpu_power_watts", "What a GPU draws.", |gpu| gpu.power_draw_w),
+        ];
+        let Some(stats) = stats else { return };
+        for (name, help, figure) in figures {
+            self.metric(name, "gauge", help);
+            for gpu in &stats.gpus {
+                if let Some(value) = figure(gpu) {
+                    self.labelled(name, &[("gpu", &gpu.index.to_string())], value);
+                }
+            }
         }
     }
 

@@ -9,6 +9,7 @@ pub(super) mod environment;
 pub(super) mod events;
 pub(super) mod factory_reset;
 pub(super) mod health;
+pub(super) mod inference;
 pub(super) mod integrations;
 pub(super) mod metrics;
 pub(super) mod operations;
