@@ -25,7 +25,7 @@ async fn get(world: &World, path: &str) -> Value {
     answer.json
 }
 
-#[tokio::test]
+#[actix_web::test]
 async fn the_hardware_is_found_out_at_start_and_anew_on_request() {
     let world = World::new();
     world.app.start().await;
@@ -51,7 +51,7 @@ async fn the_hardware_is_found_out_at_start_and_anew_on_request() {
     assert_eq!(get(&world, HARDWARE).await, detected.json);
 }
 
-#[tokio::test]
+#[actix_web::test]
 async fn what_is_found_out_is_in_redis_later_where_that_is_away() {
     let world = World::new();
     world.key_value.away();
@@ -70,7 +70,7 @@ async fn what_is_found_out_is_in_redis_later_where_that_is_away() {
     assert_eq!(written, hardware);
 }
 
-#[tokio::test]
+#[actix_web::test]
 async fn the_recommendation_follows_the_hardware() {
     let world = World::new();
     with_gpu(&world);
@@ -89,7 +89,7 @@ async fn the_recommendation_follows_the_hardware() {
     assert_eq!(get(&nothing, HARDWARE).await["recommended_backend"], "ollama");
 }
 
-#[tokio::test]
+#[actix_web::test]
 async fn recommended_models_are_filtered() {
     let world = World::new();
     let count = async |query: &str| {
@@ -126,7 +126,7 @@ async fn recommended_models_are_filtered() {
     }
 }
 
-#[tokio::test]
+#[actix_web::test]
 async fn gpu_figures_are_the_same_under_both_paths_and_among_the_metrics() {
     let world = World::new();
     world.app.start().await;
@@ -163,7 +163,7 @@ async fn gpu_figures_are_the_same_under_both_paths_and_among_the_metrics() {
     assert!(metrics.contains("nova_recovery_gpu_memory_used_bytes{gpu=\"0\"} 21474836480"), "{metrics}");
 }
 
-#[tokio::test]
+#[actix_web::test]
 async fn strangers_are_told_nothing() {
     let world = World::new();
     for path in [
@@ -178,7 +178,7 @@ async fn strangers_are_told_nothing() {
     assert_eq!(world.send(Call::post("inference/hardware/detect")).await.status, 401);
 }
 
-#[tokio::test]
+#[actix_web::test]
 async fn many_who_ask_for_a_look_at_once_get_what_one_finds() {
     let world = World::new();
     world.app.start().await;

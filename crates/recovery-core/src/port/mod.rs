@@ -22,6 +22,7 @@ mod notifier;
 mod problems;
 mod reset_database;
 mod rewrite;
+mod web;
 
 pub use audit::{AuditEntry, AuditLog, AuditOutcome};
 pub use backup_maker::{BackupMaker, Besides};
@@ -45,3 +46,4 @@ pub use load::{LoadError, LoadSession};
 pub use notifier::{Notice, NoticeEvent, Notifier, NotifyError};
 pub use reset_database::{ResetDatabase, ResetTransaction};
 pub use rewrite::{DatabaseRewrite, Kept, OtherRoles, Script};
+pub use web::{WebAnswer, WebClient, WebError, WebRequest};
