@@ -232,3 +232,13 @@ fn the_newest_that_holds_an_included_directory_stays() {
     // One that nobody has kept files of, or that is included no more, keeps nothing.
     assert_eq!(gone(&["other"]), [3, 4, 5]);
 }
+
+#[test]
+fn the_safety_backup_of_a_reset_outlasts_the_next_backups_whatever_their_kind() {
+    let reset = BackupInfo { keys: 11, ..good(BackupKind::Safety, HOUR * 2) };
+    let checkpoints = (0..20).map(|half| good(BackupKind::Checkpoint, HOUR * half / 20));
+    let list: Vec<BackupInfo> = checkpoints.chain([reset.clone()]).collect();
+    let policy = RetentionPolicy { checkpoints: 1, safety: 0, manual: Some(HOUR) };
+    let gone = to_remove(&list, "nova", &list[0].filename, &[], &policy, NOW);
+    assert!(gone.len() > 10 && gone.iter().all(|removal| removal.filename != reset.filename), "{gone:?}");
+}

@@ -142,9 +142,15 @@ impl CutOff {
     fn words_in_place(&self, found: &Found) -> Option<String> {
         let removed = self.removed(found, "its unpacked files were removed");
         if let Some(safety) = self.fact("committing", "safety") {
+            let follows = self.steps.get("committing").and_then(|(_, facts)| facts.get("follows")?.as_bool());
+            let follows = if follows == Some(true) {
+                " The directories and keys that come with it may not have followed: restore it once more."
+            } else {
+                ""
+            };
             return Some(format!(
                 "The restore was cut off while it was committed: the live database is wholly the restored one, or wholly \
-                 the one it was. What was there before is in the backup {safety}{removed}."
+                 the one it was. What was there before is in the backup {safety}{removed}.{follows}"
             ));
         }
         let safety = self.fact("rewriting", "safety")?;
@@ -261,10 +267,14 @@ mod tests {
         check(
             OperationKind::Restore,
             None,
-            &[("rewriting", safety.clone()), ("committing", safety)],
+            &[
+                ("rewriting", safety),
+                ("committing", json!({ "safety": "nova-safety-2026-01-31_12-00-00.tar", "follows": true })),
+            ],
             |_| Found::default(),
             "The restore was cut off while it was committed: the live database is wholly the restored one, or wholly the \
-             one it was. What was there before is in the backup nova-safety-2026-01-31_12-00-00.tar.",
+             one it was. What was there before is in the backup nova-safety-2026-01-31_12-00-00.tar. The directories and \
+             keys that come with it may not have followed: restore it once more.",
         );
     }
 

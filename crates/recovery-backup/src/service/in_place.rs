@@ -13,7 +13,12 @@ use recovery_core::{
 use serde_json::{Value, json};
 
 use super::{
-    BackupService, ExclusiveLock, files::Files, load::compare_rows, restore::role_warnings, sql::Options,
+    BackupService, ExclusiveLock,
+    after_commit::Followers,
+    files::{Files, StagedFiles},
+    load::compare_rows,
+    restore::role_warnings,
+    sql::Options,
     tool_run::session_name,
 };
 use crate::{
@@ -41,6 +46,8 @@ impl BackupService {
         let present = self.database.profile(&live).await?;
         let (manifest, application_name) = (self.manifest(name).await?, session_name("load", context.id()));
         let rewrite = self.rewrite_fits(name, &manifest, &present, &application_name, server).await?;
+        self.require_settled_files().await?;
+        let keys = self.keys_of_archive(name, &manifest).await?;
         // What is written from here on would be in no backup, and gone.
         context.report(Progress::phase("waiting for locks"));
         unless_cancelled(context, async { Ok(rewrite.hold_writers().await?) }).await?;
@@ -52,8 +59,11 @@ impl BackupService {
             let deleted = self.delete(lock, &safety).await;
             deleted.unwrap_or_else(|error| tracing::warn!(%error, %safety, "the safety backup stays"));
         }
-        let Rewritten { manifest, created_roles, mut warnings } = restored.map_err(|(error, _)| error)?;
+        let Rewritten { manifest, files, created_roles, mut warnings } =
+            restored.map_err(|(error, _)| error)?;
         let restored_at = self.clock.now();
+        let followers = Followers { files, keys };
+        let followed = self.follow_commit(&live, followers, restored_at, context).await;
         context.report(Progress::phase("analyzing"));
         if let Err(error) = self.database.analyze(&live, self.settings.jobs).await {
             tracing::warn!(%error, "no statistics of the restored database");
@@ -61,8 +71,7 @@ impl BackupService {
         }
         warnings.insert(0, in_place_warning(&safety));
         warnings.extend(locale_warning(&present, &manifest.profile));
-        warnings.extend(files_warning(&manifest));
-        warnings.extend(keys_warning(&manifest));
+        warnings.extend(followed.warnings);
         Ok(RestoreReport {
             id: context.id(),
             filename: name.clone(),
@@ -72,8 +81,8 @@ impl BackupService {
             kept_until: None,
             replaced_database: None,
             safety_backup: Some(safety),
-            files: Vec::new(),
-            keys_restored: 0,
+            files: followed.files,
+            keys_restored: followed.keys,
             tables: manifest.rows.tables.len() as u64,
             rows: manifest.rows.tables.values().sum(),
             warnings,
@@ -173,7 +182,7 @@ impl BackupService {
         rewrite: &dyn DatabaseRewrite,
         context: &dyn OperationContext,
     ) -> Result<Rewritten, BackupError> {
-        let (work, manifest, _) = self.unpack(name, Files::Leave, context).await?;
+        let (work, manifest, files) = self.unpack(name, Files::Stage, context).await?;
         let (directory, needed) = (work.path().to_owned(), manifest.database_size_bytes);
         blocking(move || space::require(&directory, needed)).await?;
         context.record("rewriting", json!({ "safety": safety })).await?;
@@ -222,8 +231,9 @@ impl BackupService {
         lock.still_held().await?;
         context.seal()?;
         context.report(Progress::phase("committing"));
-        context.record("committing", json!({ "safety": safety })).await?;
-        Ok(Rewritten { manifest, created_roles, warnings })
+        let follows = !manifest.files.is_empty() || !manifest.redis.is_empty();
+        context.record("committing", json!({ "safety": safety, "follows": follows })).await?;
+        Ok(Rewritten { manifest, files, created_roles, warnings })
     }
 
     async fn table_of_contents(
@@ -258,6 +268,7 @@ impl BackupService {
 /// What was done in the transaction.
 struct Rewritten {
     manifest: Manifest,
+    files: StagedFiles,
     created_roles: Vec<String>,
     warnings: Vec<String>,
 }
@@ -357,30 +368,6 @@ fn what(line: &str) -> Option<&str> {
     let (number, rest) = line.split_once("; ")?;
     number.parse::<u64>().ok()?;
     rest.splitn(3, ' ').nth(2)
-}
-
-/// Files cannot follow a transaction: there would be a moment in which they do not fit the rows.
-fn files_warning(manifest: &Manifest) -> Option<String> {
-    let names: Vec<&str> = manifest.files.iter().map(|files| files.name.as_str()).collect();
-    (!names.is_empty()).then(|| {
-        format!(
-            "The files of {} are left as they are: they are only restored together with a second database. Unpack the \
-             backup with tar where they are needed.",
-            names.join(", ")
-        )
-    })
-}
-
-/// Nor can keys; and there would be nothing to roll them back with.
-fn keys_warning(manifest: &Manifest) -> Option<String> {
-    let files: Vec<&str> = manifest.redis.iter().map(|keys| keys.commands.path.as_str()).collect();
-    (!files.is_empty()).then(|| {
-        format!(
-            "The keys of Redis are left as they are: they are only written back together with a second database. Unpack \
-             the backup with tar and give {} to redis-cli -n N --pipe where they are needed.",
-            files.join(", ")
-        )
-    })
 }
 
 fn in_place_warning(safety: &BackupName) -> String {

@@ -85,17 +85,28 @@ impl BackupService {
         source: Option<&KeySource>,
     ) -> Result<Option<PendingKeys>, BackupError> {
         let Some(source) = source else { return Ok(None) };
-        let pending = PendingKeys {
+        let pending = self.pending_keys(id, live, retired, source);
+        self.records.set_pending_keys(Some(&pending)).await?;
+        Ok(Some(pending))
+    }
+
+    /// What is written down of keys before they follow.
+    pub(super) fn pending_keys(
+        &self,
+        id: OperationId,
+        live: &DatabaseName,
+        retired: Option<&DatabaseName>,
+        source: &KeySource,
+    ) -> PendingKeys {
+        PendingKeys {
             id,
             live: live.clone(),
             retired: retired.cloned(),
             source: source.clone(),
-            keep_in: retired.map(|_| self.kept_keys(id).directory),
+            keep_in: Some(self.kept_keys(id).directory),
             swapped: false,
             written: false,
-        };
-        self.records.set_pending_keys(Some(&pending)).await?;
-        Ok(Some(pending))
+        }
     }
 
     /// Writes keys back after the databases were swapped, and says how many. There is no way back from here: what
@@ -114,7 +125,14 @@ impl BackupService {
         match self.carry_keys_out(&pending).await {
             Ok(keys) => {
                 self.note(context, "wrote keys", json!({ "keys": keys })).await;
-                (keys, Vec::new())
+                let orphaned = pending.retired.is_none().then(|| {
+                    format!(
+                        "What the keys of Redis held before is in {} in the backup directory, as commands for redis-cli -n N \
+                         --pipe, and stays there until somebody removes it.",
+                        self.kept_keys(pending.id).kept_as()
+                    )
+                });
+                (keys, orphaned.into_iter().collect())
             }
             Err(error) => {
                 let why = Problem::from_words(ErrorCode::Internal, &error).detail;

@@ -1,5 +1,6 @@
 //! The service: what can be done with backups. Each file adds one of its abilities.
 
+mod after_commit;
 mod catalogue;
 mod check;
 mod create;

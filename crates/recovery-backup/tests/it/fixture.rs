@@ -59,10 +59,20 @@ impl Fixture {
 
     /// An instance that signs in to the server as somebody else.
     pub(crate) fn signed_in_as(&self, user: &str, password: &str) -> BackupService {
+        self.signed_in_with(user, password, |_| {})
+    }
+
+    /// One that is told more.
+    pub(crate) fn signed_in_with(
+        &self,
+        user: &str,
+        password: &str,
+        change: impl FnOnce(&mut BackupSettings),
+    ) -> BackupService {
         let mut target = self.server.target(DATABASE);
         target.user = user.to_owned();
         target.password = Some(password.to_owned().into());
-        service_with(target, &self.server, self.directory.path(), Arc::clone(&self.documents), |_| {})
+        service_with(target, &self.server, self.directory.path(), Arc::clone(&self.documents), change)
     }
 
     pub(crate) fn sql(&self, sql: &str) -> String {

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use recovery_backup::{BackupService, IncludedDirectory, Manifest};
+use recovery_backup::{BackupService, BackupSettings, IncludedDirectory, Manifest};
 use recovery_core::{
     Actor, BackupInfo, BackupKind, ErrorCode, OperationKind, Problem, VerifyLevel,
     keys::KeySelection,
@@ -73,15 +73,17 @@ impl World {
     }
 }
 
+/// What a service of this world is told.
+pub(crate) fn know(settings: &mut BackupSettings, place: &Path) {
+    let known = |name: &str| IncludedDirectory { name: name.parse().unwrap(), path: place.join(name) };
+    settings.include = vec![known("sources")];
+    settings.reset_directories = vec![known("shots"), known("sources")];
+    settings.own_key_database = Some(OWN);
+}
+
 /// Another instance, after a restart.
 pub(crate) fn service(fixture: &Fixture, place: &Path, keys: &MemoryKeyValue) -> BackupService {
-    let known = |name: &str| IncludedDirectory { name: name.parse().unwrap(), path: place.join(name) };
-    let service = fixture.another(|settings| {
-        settings.include = vec![known("sources")];
-        settings.reset_directories = vec![known("shots"), known("sources")];
-        settings.own_key_database = Some(OWN);
-    });
-    service.with_keys(Arc::new(keys.clone()))
+    fixture.another(|settings| know(settings, place)).with_keys(Arc::new(keys.clone()))
 }
 
 #[tokio::test(flavor = "multi_thread")]

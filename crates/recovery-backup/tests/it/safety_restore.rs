@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     files::Staged,
     fixture::DATABASE,
-    safety::{World, service},
+    safety::{World, know, service},
 };
 
 /// Everything that a reset takes away and a restore brings back.
@@ -352,4 +352,46 @@ async fn neither_the_service_s_own_keys_nor_unknown_directories_are_written() {
         report.warnings
     );
     assert_eq!(world.state().shots, ["new"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_place_directories_and_keys_follow_the_transaction() {
+    let world = World::new();
+    world.fixture.sql(
+        "CREATE ROLE keeper LOGIN PASSWORD 'keeper-password'; ALTER DATABASE nova OWNER TO keeper;
+         ALTER TABLE notes OWNER TO keeper; ALTER SCHEMA public OWNER TO keeper",
+    );
+    let keeper = world
+        .fixture
+        .signed_in_with("keeper", "keeper-password", |settings| know(settings, world.place.path()));
+    let keeper = keeper.with_keys(Arc::new(world.keys.clone()));
+    let context = Unwatched::new();
+    let lock = keeper.lock(OperationKind::Restore, context.id(), &Actor::new("test")).await.unwrap();
+    let before = world.state();
+    let backup = keeper.under(&lock).safety_backup(&world.besides(), &context).await.unwrap();
+    world.reset();
+    let after = world.state();
+
+    // Away before anything is done: nothing is.
+    world.keys.away();
+    let refused = keeper.restore(&lock, &backup.filename, &context).await.unwrap_err();
+    assert!(matches!(refused, BackupError::Keys(_)), "{refused}");
+    world.keys.back();
+    assert_eq!(world.state(), after);
+
+    let report = keeper.restore(&lock, &backup.filename, &context).await.unwrap();
+    assert_eq!((report.strategy, report.keys_restored, report.files.len()), ("in_place", 11, 2));
+    let restored = world.state();
+    assert_eq!(
+        (&restored.notes, &restored.sources, &restored.shots),
+        (&before.notes, &before.sources, &before.shots)
+    );
+    assert_eq!((world.value("task:1"), world.keys_of(6)), ("payload 1".to_owned(), 1));
+    // What was there before is where the answer says.
+    let (noted, kept) = (world.noted().remove(0), &report.files[1].kept_as);
+    assert!(report.warnings.iter().any(|warning| warning.contains(&noted)), "{:?}", report.warnings);
+    assert_eq!(names(&world.path(kept)), ["new"]);
+    let noted = fs::read_to_string(world.fixture.directory.path().join(noted).join("db2.resp")).unwrap();
+    assert!(noted.contains("of the time after") && noted.contains("UNLINK"), "{noted}");
+    assert!(!keeper.has_unwritten_keys().await.unwrap());
 }
