@@ -107,6 +107,18 @@ impl FakeTables {
         lock(&self.state).rows.tables.get(table).expect("a table of the fake").rows.clone()
     }
 
+    /// The rows that would go, by their tables.
+    #[must_use]
+    pub fn going(&self, doomed: &Doomed) -> BTreeMap<TableName, Vec<SampleRow>> {
+        let state = lock(&self.state);
+        let mut going: BTreeMap<TableName, Vec<SampleRow>> = BTreeMap::new();
+        for (table, place) in state.rows.going(doomed) {
+            let row = state.rows.tables[&table].rows[place].clone();
+            going.entry(table).or_default().push(row);
+        }
+        going
+    }
+
     /// Adds a row as another session would; whether that is possible at once: not while writers are kept away.
     #[must_use]
     pub fn insert(&self, table: &TableName, row: SampleRow) -> bool {

@@ -51,7 +51,7 @@ impl Rows {
     }
 
     /// The rows that go: all of wiped tables, and of following ones those that depend on others.
-    fn going(&self, doomed: &Doomed) -> Places {
+    pub(super) fn going(&self, doomed: &Doomed) -> Places {
         let of = |name: &TableName| self.tables.get(name).map_or(0, |table| table.rows.len());
         let mut going: Places =
             doomed.wiped.iter().flat_map(|name| (0..of(name)).map(|place| (name.clone(), place))).collect();
