@@ -229,8 +229,9 @@ impl<'a> Search<'a> {
             return Ok(count.map(|rows| Count { rows, exact: false }));
         }
         let sql = format!("SELECT pg_catalog.count(*) FROM {} child WHERE {condition}", key.from);
-        let row = self.session.query_one("counting references", &sql, &[]).await?;
-        let rows = u64::try_from(row.get::<_, i64>(0)).unwrap_or_default();
+        let doing = "counting references";
+        let rows = self.session.text(doing, &sql).await?.and_then(|rows| rows.parse::<u64>().ok());
+        let rows = rows.ok_or_else(|| refused(doing, "the server did not answer with a number"))?;
         Ok((rows > 0).then_some(Count { rows, exact: true }))
     }
 
@@ -269,7 +270,7 @@ impl<'a> Search<'a> {
     /// Whether any row meets the condition.
     async fn any(&self, key: &Key, condition: &str) -> Result<bool, DatabaseError> {
         let sql = format!("SELECT EXISTS (SELECT FROM {} child WHERE {condition})", key.from);
-        Ok(self.session.query_one("looking for references", &sql, &[]).await?.get(0))
+        Ok(self.session.text("looking for references", &sql).await?.as_deref() == Some("t"))
     }
 
     /// About how many rows meet the condition; none where that is certain.
@@ -277,23 +278,20 @@ impl<'a> Search<'a> {
         let doing = "looking for references";
         let left = self.give_up.saturating_duration_since(Instant::now()).min(SEARCH);
         if !left.is_zero() {
-            let limit =
-                format!("SAVEPOINT search; SET LOCAL statement_timeout = {}", left.as_millis().max(1));
-            self.session.batch(doing, &limit).await?;
-            let sql = format!("SELECT EXISTS (SELECT FROM {} child WHERE {condition})", key.from);
-            let found = self.session.query_raw(doing, &sql, &[]).await;
-            match found {
-                Ok(rows) => {
-                    self.session.batch(doing, "ROLLBACK TO search; RELEASE search").await?;
-                    if !rows.first().is_some_and(|row| row.get(0)) {
-                        return Ok(None);
-                    }
-                }
-                // query_canceled: it would take longer, so nobody knows.
-                Err(error) if error.sqlstate() == Some("57014") => {
+            let sql = format!(
+                "SAVEPOINT search; SET LOCAL statement_timeout = {};
+                 SELECT EXISTS (SELECT FROM {} child WHERE {condition}); ROLLBACK TO search; RELEASE search",
+                left.as_millis().max(1),
+                key.from
+            );
+            match self.session.text(doing, &sql).await {
+                Ok(found) if found.as_deref() == Some("f") => return Ok(None),
+                Ok(_) => {}
+                // It would take longer, so nobody knows.
+                Err(DatabaseError::TimedOut { .. }) => {
                     self.session.batch(doing, "ROLLBACK TO search; RELEASE search").await?;
                 }
-                Err(error) => return Err(error.into_database_error(doing, self.session.database())),
+                Err(error) => return Err(error),
             }
         }
         count::expected(self.session, &format!("FROM {} child WHERE {condition}", key.from)).await.map(Some)
