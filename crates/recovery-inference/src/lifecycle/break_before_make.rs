@@ -98,11 +98,10 @@ impl BreakBeforeMake<'_> {
             // Where that fails too, the old model cannot come up either, which is then what is told.
             let _ = parts.models.set(&change.variable, previous).await;
         }
-        let Some(old) = self.old else {
-            parts.remove(self.new).await;
-            return Failed { error, serving: None };
-        };
         parts.remove(self.new).await;
+        // Nothing else can be started than what has just failed.
+        let same = |old: &&BackendSpec| old.name() == self.new.name() && self.model.is_none();
+        let Some(old) = self.old.filter(|old| !same(old)) else { return Failed { error, serving: None } };
         let serving = serve(parts, old, witness).await.is_ok().then(|| old.name().clone());
         Failed { error, serving }
     }

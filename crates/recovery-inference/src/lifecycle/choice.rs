@@ -1,7 +1,10 @@
 //! Whether a new server can be started beside the old one: a pure function of what is known of the memory.
 
+use serde::{Deserialize, Serialize};
+
 /// The two ways of changing from one server to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Protocol {
     /// The new one is started beside the old one, which serves until the new one does.
     MakeBeforeBreak,

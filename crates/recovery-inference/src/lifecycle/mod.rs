@@ -1,5 +1,7 @@
 //! Running the servers of language models: one at a time, and changes between them that drop no request.
 //!
+//! An [`Owner`] does all of it, and a [`Lifecycle`] is how others speak with it.
+//!
 //! The gateway caches what it routes by, so that nothing it was told holds at once: [`Drain`] waits that out before it
 //! believes a count. [`MakeBeforeBreak`] and [`BreakBeforeMake`] are the two ways of changing, [`choose`] says which,
 //! and why. [`Routing`] is what the gateway is told. [`Monitor`] says when a server that does not answer is restarted.
@@ -10,6 +12,7 @@ mod drain;
 mod error;
 mod make_before_break;
 mod monitor;
+mod owner;
 mod routing;
 mod start;
 mod status;
@@ -29,8 +32,11 @@ pub use drain::{Drain, Left};
 pub use error::LifecycleError;
 pub use make_before_break::MakeBeforeBreak;
 pub use monitor::{Monitor, Sickness, Verdict};
+pub use owner::{
+    Begun, Done, InvalidModelName, Lifecycle, Memory, MemoryView, ModelName, Owner, Refusal, STATE_KEY, Wish,
+};
 pub use routing::{Route, RouteState, Routed, Routing, Selection};
-pub use status::Step;
+pub use status::{State, Status, Step};
 pub use timing::Timing;
 
 use crate::server::{BackendName, BackendSpec, Backends};

@@ -23,13 +23,13 @@ async fn serving(name: &str, timing: Timing) -> World {
 async fn start(world: &World, name: &str) {
     let new = world.spec(name);
     let change = BreakBeforeMake { old: None, new: &new, model: None, deadline: DEADLINE, reason: "start" };
-    change.run(&world.parts, &Heard::default()).await.unwrap();
+    change.run(world.parts(), &Heard::default()).await.unwrap();
 }
 
 async fn beside(world: &World, old: &str, new: &str, heard: &Heard) -> Result<Changed, Failed> {
     let (old, new) = (world.spec(old), world.spec(new));
     let change = MakeBeforeBreak { old: &old, new: &new, deadline: DEADLINE, reason: "both fit" };
-    change.run(&world.parts, heard).await
+    change.run(world.parts(), heard).await
 }
 
 async fn instead(world: &World, old: &str, new: &str, model: Option<&str>) -> Result<Changed, Failed> {
@@ -46,7 +46,7 @@ async fn instead(world: &World, old: &str, new: &str, model: Option<&str>) -> Re
         deadline: DEADLINE,
         reason: "too little memory",
     };
-    change.run(&world.parts, &Heard::default()).await
+    change.run(world.parts(), &Heard::default()).await
 }
 
 /// Ten changes round the three servers under load. Returns how many requests were dropped.

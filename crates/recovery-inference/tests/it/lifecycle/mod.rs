@@ -2,5 +2,7 @@
 
 mod changes;
 mod drain;
+mod owner;
 mod routing;
+mod sickness;
 mod world;

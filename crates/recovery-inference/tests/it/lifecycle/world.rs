@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use recovery_core::{
     Problem,
-    compose::ComposeService,
+    compose::{ComposeService, ServiceStanding},
     container::ContainerState,
     port::{InferenceServer, StateError},
 };
@@ -26,7 +26,11 @@ use recovery_testkit::{
 use tokio::{sync::watch, task::JoinSet};
 
 pub(crate) struct World {
-    pub(crate) parts: Arc<Parts>,
+    parts: Option<Arc<Parts>>,
+    compose: FakeCompose,
+    started: Arc<Mutex<Vec<String>>>,
+    backends: Backends,
+    timing: Timing,
     pub(crate) redis: MemoryKeyValue,
     pub(crate) gateway: FakeGateway,
     pub(crate) engine: FakeEngine,
@@ -77,8 +81,9 @@ impl World {
                 (spec.service().to_string(), (server, spec.clone()))
             })
             .collect();
+        let started = Arc::<Mutex<Vec<String>>>::default();
         compose.tell({
-            let (engine, models) = (engine.clone(), models.clone());
+            let (engine, models, started_ones) = (engine.clone(), models.clone(), Arc::clone(&started));
             move |service, started| {
                 let (server, spec) = &by_service[service];
                 let id = container_of(&engine, service);
@@ -87,6 +92,7 @@ impl World {
                     server.stop();
                     return;
                 }
+                started_ones.lock().unwrap().push(service.to_owned());
                 let chosen = models.0.lock().unwrap();
                 let model = spec.model_variable().and_then(|variable| chosen.get(variable));
                 if model.is_some_and(|model| model == BAD_MODEL) {
@@ -111,25 +117,58 @@ impl World {
             .map(|spec| (spec.name().as_str(), spec.address(), &servers[spec.name().as_str()]))
             .collect();
         let gateway = FakeGateway::new(&redis, &list);
-        let clients = servers.iter().map(|(name, server)| {
+        let mut world =
+            Self { parts: None, redis, gateway, engine, compose, servers, models, backends, started, timing };
+        world.parts = Some(Arc::new(world.fresh()));
+        world
+    }
+
+    /// What another process of the service would have.
+    pub(crate) fn fresh(&self) -> Parts {
+        let clients = self.servers.iter().map(|(name, server)| {
             let client: Arc<dyn InferenceServer> = Arc::new(server.clone());
             (name.parse::<BackendName>().unwrap(), client)
         });
-        let parts = Parts {
+        Parts {
             servers: clients.collect(),
-            gateway: Arc::new(gateway.clone()),
-            compose: Arc::new(compose),
-            engine: Arc::new(engine.clone()),
-            models: Arc::new(models.clone()),
-            routing: Routing::new(Arc::new(redis.clone()), &backends, timing),
-            timing,
-            backends,
-        };
-        Self { parts: Arc::new(parts), redis, gateway, engine, servers, models }
+            gateway: Arc::new(self.gateway.clone()),
+            compose: Arc::new(self.compose.clone()),
+            engine: Arc::new(self.engine.clone()),
+            models: Arc::new(self.models.clone()),
+            routing: Routing::new(Arc::new(self.redis.clone()), &self.backends, self.timing),
+            timing: self.timing,
+            backends: self.backends.clone(),
+        }
+    }
+
+    pub(crate) fn parts(&self) -> &Parts {
+        self.parts.as_ref().unwrap()
     }
 
     pub(crate) fn spec(&self, name: &str) -> BackendSpec {
-        self.parts.backends.get(&name.parse().unwrap()).unwrap().clone()
+        self.backends.get(&name.parse().unwrap()).unwrap().clone()
+    }
+
+    /// Stops a server as a person at the engine would.
+    pub(crate) fn stop_by_hand(&self, name: &str) {
+        let service = self.spec(name).service().clone();
+        self.engine.end(&container_of(&self.engine, service.as_str()), 137);
+        self.servers[name].stop();
+        self.compose.put(service.as_str(), ServiceStanding::Exited(137));
+    }
+
+    /// Removes the container of a server, and the server with it.
+    pub(crate) fn lose(&self, name: &str) {
+        let service = self.spec(name).service().clone();
+        self.engine.remove(&container_of(&self.engine, service.as_str()));
+        self.servers[name].stop();
+        self.compose.put(service.as_str(), ServiceStanding::Absent);
+    }
+
+    /// How often Compose has started a server.
+    pub(crate) fn starts(&self, name: &str) -> usize {
+        let service = self.spec(name).service().clone();
+        self.started.lock().unwrap().iter().filter(|started| **started == *service.as_str()).count()
     }
 
     /// The names of the servers that run.
