@@ -28,13 +28,24 @@ impl Answer {
 
 /// Sends one request to the loopback address and reads the answer to its end.
 pub(crate) fn request(port: u16, method: &str, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
+    send(port, method, path, headers, "")
+}
+
+/// The same with a body.
+pub(crate) fn send(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<Answer> {
     let mut connection = TcpStream::connect(("127.0.0.1", port))?;
     connection.set_read_timeout(Some(Duration::from_secs(120)))?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    head.push_str("Content-Length: 0\r\n\r\n");
+    head.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
     connection.write_all(head.as_bytes())?;
     let mut answer = Vec::new();
     connection.read_to_end(&mut answer)?;

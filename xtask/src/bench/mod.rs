@@ -9,6 +9,7 @@ mod many;
 mod memory;
 mod report;
 mod requests;
+mod reset;
 mod speed;
 
 use std::{
@@ -51,6 +52,8 @@ enum Part {
     Many,
     /// Requests about thirty containers
     Requests,
+    /// A factory reset of a million keys and a hundred tables
+    Reset,
 }
 
 /// Options of `cargo xtask bench`.
@@ -132,6 +135,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if wanted(Part::Requests) {
         requests::measure(&bench, &mut report)?;
+    }
+    if wanted(Part::Reset) {
+        reset::measure(&bench, &mut report)?;
     }
     drop(bench);
     fs::remove_dir_all(&home)?;
