@@ -47,6 +47,20 @@ pub(crate) const RESTORE_WITH_FILES: &[&str] = &[
     "restore:switched files:after",
 ];
 
+/// Restoring one that has keys of Redis, around their part in it.
+pub(crate) const RESTORE_WITH_KEYS: &[&str] = &[
+    "load:loaded",
+    "restore:swapping:after",
+    "take-over:pending",
+    "take-over:swapped",
+    "restore:writing keys:before",
+    "restore:writing keys:after",
+    "keys:kept",
+    "keys:written",
+    "restore:wrote keys:before",
+    "restore:wrote keys:after",
+];
+
 /// Restoring an archive of the earlier service that has directories, from its first step to its last.
 pub(crate) const RESTORE_LEGACY: &[&str] = &[
     "restore:loading:before",

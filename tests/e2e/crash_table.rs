@@ -23,6 +23,7 @@ fn every_step_and_moment_in_the_sources_is_in_the_table() {
         crash_points::RETAIN,
         crash_points::RESTORE_IN_PLACE,
         crash_points::RESTORE_WITH_FILES,
+        crash_points::RESTORE_WITH_KEYS,
     ];
     known.extend(others.iter().copied().flatten().map(|name| (*name).to_owned()));
     let mut found = 0;

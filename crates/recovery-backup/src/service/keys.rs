@@ -29,8 +29,8 @@ use crate::{
 
 /// The name of the directory in which is noted what keys held before an operation, without its id.
 const BEFORE: &str = ".keys-before-";
-/// The same, while it is written.
-const NOTING: &str = ".keys-noting-";
+/// The same, while it is written: swept like everything else that is not complete.
+const NOTING: &str = ".partial-keys-";
 
 impl BackupService {
     /// Refuses an archive whose keys could not be written back, before anything is done. Returns where they come from;
@@ -58,17 +58,22 @@ impl BackupService {
     ) -> Result<(Option<KeySource>, Vec<String>), BackupError> {
         let Some(KeptKeys { directory }) = kept else { return Ok((None, Vec::new())) };
         self.keys()?.databases().await?;
-        let own = self.records.pending_keys().await?.is_some_and(|pending| pending.id == restore);
-        if !own {
-            self.require_settled_keys().await?;
+        if let Err(error) = self.require_settled_keys().await {
+            // What this very restore has not written need not be written to be taken back.
+            let own = self.records.pending_keys().await?.is_some_and(|pending| pending.id == restore);
+            if !own {
+                return Err(error);
+            }
+            tracing::warn!(%error, "keys that the restore has not written are taken back as far as it has");
         }
         if is_there(directory.clone()).await? {
             return Ok((Some(KeySource::Kept { directory: directory.clone() }), Vec::new()));
         }
+        let unwritten = self.records.pending_keys().await?.is_some_and(|pending| pending.id == restore);
         // Nothing was noted, so nothing was written: they are what they were.
         let gone = "What the keys of Redis held before cannot be brought back: it is not there any more. They are left as \
                     they are.";
-        Ok((None, if own { Vec::new() } else { vec![gone.to_owned()] }))
+        Ok((None, if unwritten { Vec::new() } else { vec![gone.to_owned()] }))
     }
 
     /// What there will be of the keys for a rollback of this operation.

@@ -173,10 +173,20 @@ async fn what_cannot_be_held_is_a_reason_to_have_no_safety_backup() {
         let besides = Besides { keys: vec![KeySelection::everything(database)], directories: Vec::new() };
         assert_eq!(refused(&world, &besides).await.code, ErrorCode::BackupIncompatible, "{database}");
     }
-    for path in [world.path("unknown"), world.place.path().to_owned(), world.path("shots/inner")] {
+    let backups = world.fixture.directory.path().to_owned();
+    for path in [world.path("unknown"), world.place.path().to_owned(), world.path("shots/inner"), backups] {
         let besides = Besides { directories: vec![path.clone()], keys: Vec::new() };
         assert_eq!(refused(&world, &besides).await.code, ErrorCode::Conflict, "{}", path.display());
     }
+    // What a backup cannot hold is left out of others, and a reason to have none of this.
+    let mut deep = world.path("sources");
+    deep.extend(std::iter::repeat_n("d", 300));
+    fs::create_dir_all(&deep).unwrap();
+    let problem = refused(&world, &world.besides()).await;
+    assert!(problem.detail.contains("what the backup lacks would be lost"), "{problem:?}");
+    let other = world.fixture.create().await;
+    assert!(other.warnings[0].contains("lies too deep"), "{:?}", other.warnings);
+    fs::remove_dir_all(world.path("sources/d")).unwrap();
     // Not even root can read what is nothing but a loop.
     fs::remove_dir_all(world.path("shots")).unwrap();
     std::os::unix::fs::symlink(world.path("shots"), world.path("shots")).unwrap();

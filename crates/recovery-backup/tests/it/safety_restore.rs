@@ -213,7 +213,7 @@ async fn a_restore_whose_keys_were_never_written_can_be_rolled_back() {
     let report = world.restore(&backup.filename, &context).await.unwrap();
     world.keys.back();
     let back = world.rollback(report.id).await;
-    assert_eq!((back.keys_restored, back.warnings.as_slice()), (0, &[] as &[String]));
+    assert_eq!(back.warnings, Vec::<String>::new());
     let (_, done) = world.restarted().await;
     assert_eq!(done, Vec::<String>::new(), "they are not written any more");
     assert_eq!(world.state(), after);
