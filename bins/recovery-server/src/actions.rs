@@ -24,10 +24,10 @@ use crate::{
 const GIVE_WAY: Duration = Duration::from_secs(20);
 
 /// What an operation gets to work with.
-struct Work<L> {
-    backups: Arc<BackupService>,
-    lock: L,
-    context: Arc<dyn OperationContext>,
+pub(crate) struct Work<L> {
+    pub(crate) backups: Arc<BackupService>,
+    pub(crate) lock: L,
+    pub(crate) context: Arc<dyn OperationContext>,
 }
 
 impl App {
@@ -265,7 +265,7 @@ impl App {
     }
 
     /// Starts what needs the lock of the directory and of the database.
-    async fn start_exclusive<W, F>(
+    pub(crate) async fn start_exclusive<W, F>(
         &self,
         kind: OperationKind,
         actor: Actor,

@@ -5,6 +5,7 @@
 //! background once [`App::start`] was called.
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
@@ -14,13 +15,14 @@ use recovery_backup::{BackupError, BackupService, BackupSettings, IncludedDirect
 use recovery_core::{
     Actor, OperationId, OperationKind, crash_point,
     port::{
-        AuditLog, Clock, CommandRunner, Compose, ContainerEngine, DatabaseAdmin, DatabaseError,
-        DocumentStore, EnvFile, GpuEngine, Journal, KeySpace, KeyValue, Notifier, ProtectedDatabase,
+        AuditLog, Clock, CommandRunner, Compose, ContainerEngine, DataDirectories, DatabaseAdmin,
+        DatabaseError, DocumentStore, EnvFile, GpuEngine, Journal, KeySpace, KeyValue, Notifier,
+        ProtectedDatabase, ResetDatabase,
     },
 };
 use recovery_docker::Patience;
 use recovery_env::Environment;
-use recovery_reset::Categories;
+use recovery_reset::{Categories, CutOffReset, Reset, ResetSettings};
 use secrecy::SecretString;
 use time::OffsetDateTime;
 use tokio::{runtime::Handle, sync::Semaphore};
@@ -36,11 +38,14 @@ use crate::{
     http::Strangers,
     inference::{Inference, InferenceSettings},
     kept::KeptTime,
-    operations::{EventHub, Operations, chain},
+    operations::{Became, EventHub, Operations, chain},
     schedule::{self, Checkpoints, Drills, Job, Schedule},
     services::Services,
     troubleshoot::ProviderAddresses,
 };
+
+/// The numbered database of Redis that is this service's own where nothing else is said.
+const SYSTEM_KEYS: u8 = 7;
 
 /// Everything outside that the service reaches.
 #[derive(Clone)]
@@ -55,6 +60,10 @@ pub struct Ports {
     pub key_value: Arc<dyn KeyValue>,
     /// The keys of the same Redis, many at a time.
     pub key_space: Arc<dyn KeySpace>,
+    /// The tables of the protected database, as a reset needs them.
+    pub reset_database: Arc<dyn ResetDatabase>,
+    /// The directories that a reset empties.
+    pub directories: Arc<dyn DataDirectories>,
     /// The journal of operations.
     pub journal: Arc<dyn Journal>,
     /// The audit log.
@@ -142,8 +151,8 @@ pub struct App {
     pub(crate) checkpoint_interval: Option<Duration>,
     /// How many backups had had their time and were removed since the service began.
     pub(crate) removed: Arc<AtomicU64>,
-    /// What belongs to which category of a factory reset.
-    pub(crate) reset_categories: Categories,
+    /// Factory resets.
+    pub(crate) reset: Arc<Reset>,
     /// What is done again and again.
     jobs: Vec<Arc<dyn Job>>,
     /// Set once it was tried to clear up after earlier runs.
@@ -171,6 +180,8 @@ impl App {
             runner,
             key_value,
             key_space,
+            reset_database,
+            directories,
             journal,
             audit,
             documents,
@@ -196,6 +207,12 @@ impl App {
             ),
             ..settings.backup
         };
+        // What the service keeps for itself must outlive every reset.
+        let reset_settings = ResetSettings {
+            categories: settings.reset_categories,
+            protected: vec![backup.directory.clone(), settings.env_candidates.clone()],
+            own_key_database: backup.own_key_database.unwrap_or(SYSTEM_KEYS),
+        };
         let mut own_secrets = vec![settings.admin_secret.clone()];
         own_secrets.extend(admin.target().ok().and_then(|target| target.password.clone()));
         Arc::new(Self {
@@ -207,7 +224,6 @@ impl App {
             kept_time: KeptTime::new(Arc::clone(&documents)),
             checkpoint_interval: settings.checkpoint_interval,
             removed: Arc::default(),
-            reset_categories: settings.reset_categories,
             jobs: vec![
                 Arc::new(Checkpoints { interval: settings.checkpoint_interval }),
                 Arc::new(Drills { interval: settings.drill_interval }),
@@ -222,8 +238,10 @@ impl App {
                 Arc::clone(&clock),
             ),
             backups: Arc::new(
-                BackupService::new(backup, admin, runner, documents, Arc::clone(&clock)).with_keys(key_space),
+                BackupService::new(backup, admin, runner, documents, Arc::clone(&clock))
+                    .with_keys(Arc::clone(&key_space)),
             ),
+            reset: Arc::new(Reset::new(reset_settings, reset_database, key_space, directories)),
             environment: Environment::new(env_file).checked_by(Arc::clone(&compose), settings.env_candidates),
             compose: ComposeProject::new(compose),
             glance: Glance::default(),
@@ -342,9 +360,15 @@ impl App {
         let unfinished = self.operations.load(None).await;
         // What is left lying about is cleared up even where the journal cannot be read.
         let found = self.backups.reconcile(&lock, unfinished.as_deref().unwrap_or_default()).await?;
+        let mut became: BTreeMap<OperationId, Became> =
+            found.operations.into_iter().map(|(id, words)| (id, words.into())).collect();
+        for reset in self.reset.cut_off(unfinished.as_deref().unwrap_or_default()).await? {
+            let CutOffReset { id, words, hint, facts } = reset;
+            became.insert(id, Became { words, hint, result: Some(facts) });
+        }
         unfinished?;
         crash_point("clear-up:before-settling");
-        self.operations.settle(&found.operations).await?;
+        self.operations.settle(&became).await?;
         Ok(found.done)
     }
 

@@ -16,6 +16,7 @@ pub mod crash;
 mod dependencies;
 mod diagnostics;
 mod environment;
+mod factory_reset;
 mod glance;
 mod housekeeping;
 pub mod http;

@@ -10,7 +10,7 @@ use recovery_core::{
 use recovery_docker::{ComposeCli, ComposeSettings, DockerEngine, InvalidAddress, Patience};
 use recovery_env::{DiskEnvFile, Environment};
 use recovery_process::ProcessRunner;
-use recovery_store::{InvalidRedisUrl, PostgresDatabase, RedisStore, StateDirectory};
+use recovery_store::{InvalidRedisUrl, LocalDirectories, PostgresDatabase, RedisStore, StateDirectory};
 use secrecy::SecretString;
 
 use crate::{
@@ -149,10 +149,12 @@ impl App {
         let whole_engine = DockerEngine::new(&platform.engine.to_string(), platform.project.clone())?;
         let ports = Ports {
             admin: database.clone(),
-            database,
+            database: database.clone(),
             runner: runner.clone(),
             key_value: redis.clone(),
             key_space: redis,
+            reset_database: database,
+            directories: Arc::new(LocalDirectories),
             journal: state.clone(),
             audit: state.clone(),
             documents: state,

@@ -146,8 +146,9 @@ impl Steps {
             Rows::Deleted => {
                 let (rows, tables) = (self.number("committing", "rows"), self.number("committing", "tables"));
                 format!(
-                    "The factory reset was cut off after its rows were deleted: {rows} rows of {tables} tables are gone. \
-                     {}{}{}{}{kept}",
+                    "The factory reset was cut off after its rows were deleted: {} of {} are gone. {}{}{}{}{kept}",
+                    several(rows, "row"),
+                    several(tables, "table"),
                     self.part("keys removed", "keys", "Keys of Redis", "committed"),
                     self.part("directories emptied", "files", "Files", "keys removed"),
                     self.part("backups removed", "backups", "Backups", "directories emptied"),
@@ -193,6 +194,12 @@ impl Steps {
             Rows::Deleted | Rows::Unknown => format!("To go on, {same} What is gone already does no harm."),
         }
     }
+}
+
+/// `1 row`, `2 rows`.
+fn several(number: u64, one: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {one}{ending}")
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use recovery_core::{OperationId, VerifyLevel};
 
+use super::reset::ResetArguments;
+
 const EXIT_STATUS: &str = "Exit status:
   0    done
   1    failed
@@ -110,6 +112,8 @@ pub enum Command {
         /// The archive
         file: PathBuf,
     },
+    /// Wipes what is not kept: rows, keys of Redis, files, backups; or shows what would go
+    Reset(ResetArguments),
     /// Shows the database, the backups and what is running
     Status,
     /// Shows or changes the variables of the `.env` that may be
@@ -216,6 +220,9 @@ mod tests {
             "Env { action: Set { assignments: [\"LOG_LEVEL=x\", \"HF_TOKEN\"] } }",
         );
         check("config --reference", "Config { reference: true }");
+        check("reset --preview", "Reset(ResetArguments { preview: true");
+        check("reset --keep a,b --confirm RESET --reseed false --no-safety-backup", "Reset(ResetArguments {");
+        check("reset --keep= --confirm RESET --accept-partial --include-pinned", "Reset(ResetArguments {");
     }
 
     #[test]
@@ -231,6 +238,12 @@ mod tests {
             "config --reference --json",
             "env",
             "env set",
+            "reset",
+            "reset --keep a",
+            "reset --confirm RESET",
+            "reset --preview --confirm RESET",
+            "reset --keep a --confirm RESET --exact",
+            "reset --keep a --confirm RESET --reseed",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

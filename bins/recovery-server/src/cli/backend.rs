@@ -5,11 +5,14 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use async_trait::async_trait;
 use recovery_core::{BackupName, Operation, OperationId, OperationKind, VerifyLevel};
 use secrecy::SecretString;
+use serde_json::Value;
 
 use super::{
     failure::Failure,
+    reset::ResetOrder,
     view::{Backup, Contents, Restore, Status},
 };
+use crate::factory_reset;
 
 /// Something that takes long and is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub(super) enum Task {
     Rollback(OperationId),
     /// Take in the archive at this path, under this name where it has one.
     Upload(PathBuf, Option<BackupName>),
+    /// Wipe what is not kept.
+    Reset(ResetOrder),
 }
 
 impl Task {
@@ -37,6 +42,7 @@ impl Task {
             Self::Restore(_) => OperationKind::Restore,
             Self::Rollback(_) => OperationKind::Rollback,
             Self::Upload(..) => OperationKind::Upload,
+            Self::Reset(_) => OperationKind::FactoryReset,
         }
     }
 
@@ -48,6 +54,7 @@ impl Task {
             Self::Verify(name, _) | Self::Restore(name) => Some(name.to_string()),
             Self::Rollback(id) => Some(id.to_string()),
             Self::Upload(_, name) => name.as_ref().map(BackupName::to_string),
+            Self::Reset(order) => Some(factory_reset::target(&order.keep.join(","))),
         }
     }
 }
@@ -81,6 +88,12 @@ pub(super) trait Backend {
         &self,
         updates: Vec<(String, SecretString)>,
     ) -> Result<BTreeMap<String, String>, Failure>;
+
+    /// The categories that a reset keeps where nobody says anything else.
+    async fn kept_by_default(&self) -> Result<Vec<String>, Failure>;
+
+    /// What a reset would do, counted where `exact`.
+    async fn preview_reset(&self, order: &ResetOrder, exact: bool) -> Result<Value, Failure>;
 
     /// Begins something.
     async fn begin(&self, task: &Task) -> Result<OperationId, Failure>;

@@ -171,13 +171,18 @@ impl Session<'_> {
 
     /// Does something that takes long, and tells what came of it.
     async fn carry_out(&mut self, task: Task) -> Result<Outcome, Failure> {
-        let mut interrupts: Box<dyn Interrupts> = Box::new(Signals::listen().map_err(|error| {
-            Failure::unavailable("The handlers of signals cannot be installed.").caused_by(&error)
-        })?);
-        let operation = carry_out(self.backend, &task, interrupts.as_mut(), self.output).await?;
-        let result = operation.result.unwrap_or(Value::Null);
+        let result = self.follow(&task).await?;
         let outcome: Outcome = serde_json::from_value(result.clone()).unwrap_or_default();
         self.output.result(&result, || render::outcome(task.kind(), &outcome))?;
         Ok(outcome)
+    }
+
+    /// Does something that takes long, and returns what came of it.
+    pub(super) async fn follow(&mut self, task: &Task) -> Result<Value, Failure> {
+        let mut interrupts: Box<dyn Interrupts> = Box::new(Signals::listen().map_err(|error| {
+            Failure::unavailable("The handlers of signals cannot be installed.").caused_by(&error)
+        })?);
+        let operation = carry_out(self.backend, task, interrupts.as_mut(), self.output).await?;
+        Ok(operation.result.unwrap_or(Value::Null))
     }
 }

@@ -9,12 +9,15 @@ use recovery_core::{
     port::{AuditEntry, AuditOutcome},
 };
 use recovery_env::Expected;
+use recovery_reset::Order;
 use secrecy::SecretString;
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use super::{
     backend::{Backend, Task},
     failure::{self, Failure},
+    reset::ResetOrder,
     view::{Backup, Contents, Directory, HeldKeys, Restore, Rows, Status},
 };
 use crate::{
@@ -83,11 +86,19 @@ impl Direct {
             Task::Verify(name, level) => self.app.start_verify(actor, name, level).await,
             Task::Restore(name) => self.app.start_restore(actor, name).await,
             Task::Rollback(restore) => self.app.start_rollback(actor, restore).await,
+            Task::Reset(order) => self.app.start_reset(actor, self.order(&order)?).await,
             Task::Upload(path, name) => {
                 let (file, size) = super::file::open(&path).await?;
                 self.app.start_upload(actor, name, Some(size), file).await
             }
         }
+    }
+
+    /// What a reset is asked to do, checked.
+    fn order(&self, order: &ResetOrder) -> Result<Order, Problem> {
+        let ResetOrder { keep, reseed, safety_backup, accept_partial, include_pinned } = order.clone();
+        let selection = self.app.keeping(&keep)?;
+        Ok(Order { selection, safety_backup, accept_partial, include_pinned, reseed })
     }
 
     /// Writes down who did what. That it cannot be written down keeps nobody from bringing a database back.
@@ -214,9 +225,22 @@ impl Backend for Direct {
         shown(view::Variables::from(changed.map_err(begun)?))
     }
 
+    async fn kept_by_default(&self) -> Result<Vec<String>, Failure> {
+        Ok(self.app.reset.categories().kept_by_default().iter().map(ToString::to_string).collect())
+    }
+
+    async fn preview_reset(&self, order: &ResetOrder, exact: bool) -> Result<Value, Failure> {
+        self.check_database()?;
+        shown(self.app.preview_reset(self.order(order)?, exact).await.map_err(begun)?)
+    }
+
     async fn begin(&self, task: &Task) -> Result<OperationId, Failure> {
         if matches!(task, Task::Verify(..) | Task::Restore(_)) {
             self.check_directory()?;
+        }
+        // What is asked for wrongly changes nothing, not even by clearing up.
+        if let Task::Reset(order) = task {
+            self.order(order)?;
         }
         if !matches!(task.kind(), OperationKind::Verify | OperationKind::Upload) {
             self.check_database()?;

@@ -150,10 +150,12 @@ mod tests {
     use std::collections::BTreeMap;
 
     use secrecy::SecretString;
+    use serde_json::Value;
 
     use super::*;
     use crate::cli::{
         args::Global,
+        reset::ResetOrder,
         view::{Backup, Contents, Restore, Status as Overview},
     };
 
@@ -209,6 +211,12 @@ mod tests {
             &self,
             _: Vec<(String, SecretString)>,
         ) -> Result<BTreeMap<String, String>, Failure> {
+            unreachable!()
+        }
+        async fn kept_by_default(&self) -> Result<Vec<String>, Failure> {
+            unreachable!()
+        }
+        async fn preview_reset(&self, _: &ResetOrder, _: bool) -> Result<Value, Failure> {
             unreachable!()
         }
         async fn begin(&self, _: &Task) -> Result<OperationId, Failure> {

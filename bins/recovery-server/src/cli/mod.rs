@@ -15,6 +15,7 @@ mod progress;
 mod prompt;
 mod remote;
 mod render;
+mod reset;
 mod schedule;
 mod table;
 mod view;
@@ -140,6 +141,7 @@ async fn work(
             let name = file.file_name().and_then(|name| name.to_str()?.parse().ok());
             session.upload(Task::Upload(file, name)).await
         }
+        Command::Reset(arguments) => session.reset(arguments).await,
         Command::Status => session.status().await,
         Command::Env { action: EnvAction::Get { name } } => session.environment(name.as_deref()).await,
         Command::Env { action: EnvAction::Set { assignments } } => {

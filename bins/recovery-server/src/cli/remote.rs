@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use async_trait::async_trait;
 use recovery_core::{BackupName, ErrorCode, Operation, OperationId, Problem, problem::FieldError};
+use recovery_reset::CONFIRMATION;
 use reqwest::{
     Client, Method, RequestBuilder, StatusCode, Url,
     header::{HeaderMap, HeaderValue},
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 use super::{
     backend::{Backend, Task},
     failure::Failure,
+    reset::ResetOrder,
     view::{Backup, Contents, Restore, Status},
 };
 
@@ -220,6 +222,25 @@ impl Backend for Remote {
         self.send(self.request(Method::PATCH, &["env"]).json(&json!({ "updates": updates }))).await
     }
 
+    async fn kept_by_default(&self) -> Result<Vec<String>, Failure> {
+        #[derive(Deserialize)]
+        struct Category {
+            key: String,
+            default_keep: bool,
+        }
+        let categories: Vec<Category> = self.get(&["factory-reset", "categories"]).await?;
+        let kept = categories.into_iter().filter(|category| category.default_keep);
+        Ok(kept.map(|category| category.key).collect())
+    }
+
+    async fn preview_reset(&self, order: &ResetOrder, exact: bool) -> Result<Value, Failure> {
+        let mut body = json!(order);
+        if let Some(body) = body.as_object_mut() {
+            body.insert("exact".to_owned(), json!(exact));
+        }
+        self.send(self.request(Method::POST, &["factory-reset", "preview"]).json(&body)).await
+    }
+
     async fn begin(&self, task: &Task) -> Result<OperationId, Failure> {
         #[derive(Deserialize)]
         struct Begun {
@@ -233,6 +254,13 @@ impl Backend for Remote {
             }
             Task::Restore(name) => post(&["backups", name.as_str(), "restore"]),
             Task::Rollback(restore) => post(&["restores", &restore.to_string(), "rollback"]),
+            Task::Reset(order) => {
+                let mut body = json!(order);
+                if let Some(body) = body.as_object_mut() {
+                    body.insert("confirm".to_owned(), json!(CONFIRMATION));
+                }
+                post(&["factory-reset"]).json(&body)
+            }
             Task::Upload(path, name) => {
                 let (file, size) = super::file::open(path).await?;
                 let mut request = post(&["backups", "upload"])

@@ -79,6 +79,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     endpoint!("DELETE" "restores/{id}", Explicit, "drop_replaced", handlers::restores::drop_replaced),
     endpoint!("POST" "restores/{id}/rollback", Explicit, "rollback", handlers::restores::rollback),
     endpoint!("GET" "factory-reset/categories", Open, handlers::factory_reset::categories),
+    endpoint!("POST" "factory-reset/preview", Admin, handlers::factory_reset::preview),
+    endpoint!("POST" "factory-reset", Explicit, "factory_reset", handlers::factory_reset::reset),
     endpoint!("GET" "services", Open, handlers::services::list),
     endpoint!("GET" "services/all", Open, handlers::services::all),
     endpoint!("POST" "services/restart-all", Admin, "restart_services", handlers::services::restart_all),

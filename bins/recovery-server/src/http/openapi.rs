@@ -41,6 +41,8 @@ use crate::{auth::Access, view};
         handlers::integrations::remote_access,
         handlers::integrations::chat_integrations,
         handlers::factory_reset::categories,
+        handlers::factory_reset::preview,
+        handlers::factory_reset::reset,
         handlers::restores::list,
         handlers::restores::drop_replaced,
         handlers::restores::rollback,

@@ -6,10 +6,28 @@ use recovery_core::{
     ErrorCode, Operation, OperationId, OperationKind, OperationState, Problem,
     port::{JournalEntry, JournalEvent},
 };
+use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
 /// How long a check is taken to be running still.
 const LONGEST_CHECK: Duration = Duration::hours(24);
+
+/// What became of an operation that was cut off.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Became {
+    /// In sentences.
+    pub words: String,
+    /// How to go on.
+    pub hint: String,
+    /// For programs.
+    pub result: Option<Value>,
+}
+
+impl From<String> for Became {
+    fn from(words: String) -> Self {
+        Self { words, hint: "Start it again if it is still wanted.".to_owned(), result: None }
+    }
+}
 
 /// The operations of a journal.
 #[derive(Debug, Default)]

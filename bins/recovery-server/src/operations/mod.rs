@@ -14,5 +14,6 @@ mod tally;
 
 pub use events::{Delivery, Event, EventHub, Happening, Subscription};
 pub use failure::{Failure, chain};
+pub use history::Became;
 pub use registry::{CancelError, NewOperation, Operations};
 pub use tally::Tally;

@@ -21,7 +21,7 @@ use tracing::Instrument as _;
 use super::{
     EventHub, Failure, Happening, Tally,
     context::{Context, Control, StopReason},
-    history::{self, History},
+    history::{self, Became, History},
     running,
 };
 
@@ -251,17 +251,18 @@ impl Operations {
     }
 
     /// Closes in the journal what earlier runs left open, after it was cleared up; a check that may be running in
-    /// another process now is left alone. `words` say what became of each.
+    /// another process now is left alone. `became` says what became of each.
     ///
     /// # Errors
     /// Where the journal cannot be read or written; calling it again is harmless.
-    pub async fn settle(&self, words: &BTreeMap<OperationId, String>) -> Result<(), StateError> {
+    pub async fn settle(&self, became: &BTreeMap<OperationId, Became>) -> Result<(), StateError> {
         for operation in self.history(None).await?.unfinished {
             let (id, kind) = (operation.id, operation.kind.as_str());
             let mut operation = history::interrupted(operation, self.inner.clock.now());
-            if let (Some(problem), Some(words)) = (&mut operation.error, words.get(&id)) {
-                problem.detail.clone_from(words);
-                problem.hint = Some("Start it again if it is still wanted.".to_owned());
+            if let (Some(problem), Some(became)) = (&mut operation.error, became.get(&id)) {
+                problem.detail.clone_from(&became.words);
+                problem.hint = Some(became.hint.clone());
+                operation.result.clone_from(&became.result);
             }
             self.inner.journal_end(&operation).await?;
             let detail = operation.error.as_ref().map(|problem| problem.detail.as_str());

@@ -15,6 +15,7 @@ use recovery_core::{
 use recovery_docker::Patience;
 
 pub(crate) use catalogue::{Profiles, is_own};
+pub(crate) use restart::spared;
 
 use crate::{
     app::App,
@@ -25,7 +26,7 @@ use crate::{
 /// The services, as they are known now.
 pub(crate) struct Services {
     engine: Arc<dyn ContainerEngine>,
-    patience: Patience,
+    pub(crate) patience: Patience,
     shown: Mutex<Shown>,
 }
 

@@ -203,7 +203,7 @@ fn check_confirmed(service: &ServiceName, confirmed: Option<&str>) -> Result<(),
 }
 
 /// What is never restarted because something else was.
-fn spared() -> BTreeSet<ServiceName> {
+pub(crate) fn spared() -> BTreeSet<ServiceName> {
     let critical = names(["postgres", "redis", OWN]);
     critical.into_iter().collect()
 }

@@ -10,6 +10,7 @@ mod integration;
 mod operation;
 mod problem;
 mod profile;
+mod reset_preview;
 mod service;
 mod status;
 
@@ -21,7 +22,7 @@ pub use backup::{
 };
 pub use diagnostics::{ChatAnswer, CheckpointCount, Diagnostics};
 pub use environment::Variables;
-pub use factory_reset::ResetCategory;
+pub use factory_reset::{Reseeded, ResetCategory, ResetDone};
 pub use inference::{
     Alternative, ContainerLimits, Gpu, GpuPart, GpuStat, GpuStats, Hardware, Recommendation, RecommendedModel,
 };
@@ -29,6 +30,7 @@ pub use integration::{ChatIntegrations, ContainerBrief, Integration, RemoteAcces
 pub use operation::{AuditRecord, Operation, Progress};
 pub use problem::{FieldProblem, ProblemBody};
 pub use profile::ProfileChanged;
+pub use reset_preview::ResetPreview;
 pub use service::{
     LogLine, Replicas, RestartResult, Service, ServiceLists, ServiceLogs, ServiceRestarted, Services,
 };

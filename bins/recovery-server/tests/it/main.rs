@@ -14,6 +14,7 @@ mod diagnostics;
 mod drills;
 mod environment;
 mod events;
+mod factory_reset;
 mod inference;
 mod language_model;
 mod operations;

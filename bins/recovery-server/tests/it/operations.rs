@@ -198,7 +198,7 @@ async fn what_a_dead_process_left_open_is_interrupted_and_closed_once() {
         registry(&journal).load(Some(id)).await.unwrap().is_empty(),
         "not while another process is at it"
     );
-    let words = BTreeMap::from([(id, "The restore was cut off before the swap.".to_owned())]);
+    let words = BTreeMap::from([(id, "The restore was cut off before the swap.".to_owned().into())]);
     operations.settle(&words).await.unwrap();
     operations.settle(&BTreeMap::new()).await.unwrap();
     assert_eq!(states(&journal), [OperationState::Running, OperationState::Interrupted]);

@@ -20,8 +20,9 @@ use recovery_server::{
     troubleshoot::ProviderAddresses,
 };
 use recovery_testkit::{
-    FakeClock, FakeCompose, FakeDatabase, FakeEngine, FakePostgresTools, FakeRunner, MemoryAuditLog,
-    MemoryDocuments, MemoryEnvFile, MemoryJournal, MemoryKeyValue, RecordingNotifier,
+    FakeClock, FakeCompose, FakeDatabase, FakeEngine, FakePostgresTools, FakeRunner, FakeTables,
+    MemoryAuditLog, MemoryDirectories, MemoryDocuments, MemoryEnvFile, MemoryJournal, MemoryKeyValue,
+    RecordingNotifier,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -35,6 +36,7 @@ pub(crate) struct World {
     pub(crate) database: FakeDatabase,
     pub(crate) tools: FakePostgresTools,
     pub(crate) key_value: MemoryKeyValue,
+    pub(crate) tables: FakeTables,
     pub(crate) audit: MemoryAuditLog,
     pub(crate) compose: FakeCompose,
     pub(crate) engine: FakeEngine,
@@ -61,6 +63,7 @@ impl World {
         tools.install(&runner, "/usr/lib/postgresql/15/bin");
         let (key_value, audit) = (MemoryKeyValue::new(), MemoryAuditLog::new());
         audit.forbid(SECRET);
+        let tables = FakeTables::default();
         let compose = FakeCompose::new("nova");
         let engine = FakeEngine::new();
         let env_file = MemoryEnvFile::new("LOG_LEVEL=info\n");
@@ -72,6 +75,8 @@ impl World {
             runner: Arc::new(runner.clone()),
             key_value: Arc::new(key_value.clone()),
             key_space: Arc::new(key_value.clone()),
+            reset_database: Arc::new(tables.clone()),
+            directories: Arc::new(MemoryDirectories::new()),
             journal: Arc::new(MemoryJournal::new()),
             audit: Arc::new(audit.clone()),
             documents: Arc::new(MemoryDocuments::new()),
@@ -90,6 +95,7 @@ impl World {
             database,
             tools,
             key_value,
+            tables,
             audit,
             compose,
             engine,

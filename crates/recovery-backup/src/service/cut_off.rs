@@ -61,6 +61,7 @@ impl CutOff {
         match self.kind {
             OperationKind::Backup => self.fact("dumping", "filename"),
             OperationKind::Upload => self.fact("publishing", "filename"),
+            OperationKind::FactoryReset => self.fact("safety backup: dumping", "filename"),
             OperationKind::DeleteBackup => self.target.as_deref(),
             _ => None,
         }
@@ -68,7 +69,11 @@ impl CutOff {
 
     /// When the new archive had been proven and was about to get its name.
     pub(super) fn proven_at(&self) -> Option<OffsetDateTime> {
-        self.steps.get("publishing").map(|(at, _)| *at)
+        let step = match self.kind {
+            OperationKind::FactoryReset => "safety backup: publishing",
+            _ => "publishing",
+        };
+        self.steps.get(step).map(|(at, _)| *at)
     }
 
     /// Whether it was about to drop this replaced database.

@@ -92,7 +92,7 @@ impl BackupService {
 
     /// A program outlives a service that was killed. It ends when its sessions do.
     async fn end_programs(&self, operation: OperationId) -> Result<(), BackupError> {
-        for tool in ["dump", "load"] {
+        for tool in ["dump", "load", "reset"] {
             let (name, give_up) = (session_name(tool, operation), Instant::now() + PROGRAMS_END);
             while self.database.terminate_application(&name).await? > 0 && Instant::now() < give_up {
                 tracing::info!(name, "ended the sessions of a program that was left behind");
