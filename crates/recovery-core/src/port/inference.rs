@@ -65,6 +65,10 @@ pub trait InferenceServer: Send + Sync {
     /// requests is told to put its models away, which it does when nobody uses them any more.
     async fn remaining(&self) -> Result<Remaining, ServerError>;
 
+    /// How many tokens its models have made since it was started; `None` where it does not say. A server that makes some
+    /// is at work, however long a request has to wait.
+    async fn tokens(&self) -> Result<Option<u64>, ServerError>;
+
     /// The names of the models that it has.
     async fn models(&self) -> Result<Vec<String>, ServerError>;
 }

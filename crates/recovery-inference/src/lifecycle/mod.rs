@@ -126,6 +126,10 @@ impl InferenceServer for Nowhere {
         Err(nowhere())
     }
 
+    async fn tokens(&self) -> Result<Option<u64>, ServerError> {
+        Err(nowhere())
+    }
+
     async fn models(&self) -> Result<Vec<String>, ServerError> {
         Err(nowhere())
     }

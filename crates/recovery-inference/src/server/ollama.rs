@@ -58,7 +58,7 @@ impl InferenceServer for Ollama {
     }
 
     async fn remaining(&self) -> Result<Remaining, ServerError> {
-        if let InFlight::Metrics { path, counters } = &self.in_flight {
+        if let InFlight::Metrics { path, counters, .. } = &self.in_flight {
             return counters::remaining(&self.client.text(path).await?, counters);
         }
         let loaded = self.loaded().await?;
@@ -72,6 +72,10 @@ impl InferenceServer for Ollama {
         }
         let left = if loaded.is_empty() { loaded } else { self.loaded().await? };
         Ok(if left.is_empty() { Remaining::Nothing } else { Remaining::Something })
+    }
+
+    async fn tokens(&self) -> Result<Option<u64>, ServerError> {
+        Ok(None)
     }
 
     async fn models(&self) -> Result<Vec<String>, ServerError> {

@@ -45,12 +45,19 @@ impl InferenceServer for OpenAi {
 
     async fn remaining(&self) -> Result<Remaining, ServerError> {
         match &self.in_flight {
-            InFlight::Metrics { path, counters } => {
+            InFlight::Metrics { path, counters, .. } => {
                 counters::remaining(&self.client.text(path).await?, counters)
             }
             // The description of a backend allows it for Ollama only.
             InFlight::Unload => Ok(Remaining::Something),
         }
+    }
+
+    async fn tokens(&self) -> Result<Option<u64>, ServerError> {
+        let InFlight::Metrics { path, tokens: Some(tokens), .. } = &self.in_flight else { return Ok(None) };
+        let metrics = self.client.text(path).await?;
+        // It is a help only: a version without it is served as well.
+        Ok(counters::sum(&metrics, std::slice::from_ref(tokens)).ok())
     }
 
     async fn models(&self) -> Result<Vec<String>, ServerError> {

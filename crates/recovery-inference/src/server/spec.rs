@@ -77,6 +77,9 @@ pub enum InFlight {
         path: String,
         /// Their names: what runs and what waits.
         counters: Vec<String>,
+        /// The name of the one that counts the tokens that were made, where there is one.
+        #[serde(default)]
+        tokens: Option<String>,
     },
     /// It does not count: it is told to put its models away, which it does when nobody uses them.
     Unload,
@@ -292,6 +295,9 @@ impl SpecChanges {
             {
                 return Err(refuse("in_flight", "must name counters"));
             }
+            InFlight::Metrics { tokens: Some(tokens), .. } if !is_counter(tokens) => {
+                return Err(refuse("in_flight", "must name a counter of tokens, or none"));
+            }
             InFlight::Unload if dialect != Dialect::Ollama => {
                 return Err(refuse("in_flight", "can be unload only where the dialect is ollama"));
             }
@@ -353,9 +359,10 @@ fn is_variable(text: &str) -> bool {
 
 /// The three of the platform.
 fn builtin() -> BTreeMap<BackendName, SpecChanges> {
-    let metrics = |counters: [&str; 2]| InFlight::Metrics {
+    let metrics = |counters: [&str; 2], tokens: &str| InFlight::Metrics {
         path: "/metrics".to_owned(),
         counters: counters.map(str::to_owned).to_vec(),
+        tokens: Some(tokens.to_owned()),
     };
     let of = |name: &str, label: &str, service: &str, address: &str, in_flight| {
         let changes = SpecChanges {
@@ -374,14 +381,17 @@ fn builtin() -> BTreeMap<BackendName, SpecChanges> {
             "vLLM",
             "nova-vllm",
             "http://nova-vllm:8000",
-            metrics(["vllm:num_requests_running", "vllm:num_requests_waiting"]),
+            metrics(
+                ["vllm:num_requests_running", "vllm:num_requests_waiting"],
+                "vllm:generation_tokens_total",
+            ),
         ),
         of(
             "sglang",
             "SGLang",
             "nova-sglang",
             "http://nova-sglang:8000",
-            metrics(["sglang:num_running_reqs", "sglang:num_queue_reqs"]),
+            metrics(["sglang:num_running_reqs", "sglang:num_queue_reqs"], "sglang:generation_tokens_total"),
         ),
     ]);
     for (name, changes) in &mut all {

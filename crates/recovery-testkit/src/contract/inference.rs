@@ -42,6 +42,9 @@ pub async fn inference_server(client: &dyn InferenceServer, server: &FakeServer)
     let error = client.ready().await.expect_err("and no model answers");
     assert_eq!(kind_of(&error), "hung", "{error:?}");
     server.sick(None);
+    if let Some(before) = client.tokens().await.unwrap() {
+        super::soon("it makes tokens", async || client.tokens().await.unwrap() > Some(before)).await;
+    }
 
     server.stop();
     assert_eq!(long.await.unwrap(), crate::Served::Cut);

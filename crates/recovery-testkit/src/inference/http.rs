@@ -160,9 +160,11 @@ async fn server_answers(
         server.answer_one_token();
     }
     let tags = |model: Option<String>| json!({ "models": model.map(|name| vec![json!({ "name": name, "size": 1 })]) });
-    let metrics = |names: [&str; 2]| {
-        let running = server.running();
-        format!("{}{{model=\"m\"}} {running}.0\n{}{{model=\"m\"}} 0.0\n", names[0], names[1])
+    let metrics = |[runs, waits, tokens]: [&str; 3]| {
+        let (running, made) = (server.running(), server.made().unwrap_or(0));
+        format!(
+            "{runs}{{model=\"m\"}} {running}.0\n{waits}{{model=\"m\"}} 0.0\n{tokens}{{model=\"m\"}} {made}.0\n"
+        )
     };
     let body = match (dialect, request.path.as_str()) {
         (SpokenDialect::Ollama, "/api/version") => json!({ "version": "0.12.0" }).to_string(),
@@ -185,10 +187,14 @@ async fn server_answers(
             assert_eq!(request.body["max_tokens"], 1, "one token");
             json!({ "choices": [{ "text": "Hello" }] }).to_string()
         }
-        (SpokenDialect::Vllm, "/metrics") => {
-            metrics(["vllm:num_requests_running", "vllm:num_requests_waiting"])
+        (SpokenDialect::Vllm, "/metrics") => metrics([
+            "vllm:num_requests_running",
+            "vllm:num_requests_waiting",
+            "vllm:generation_tokens_total",
+        ]),
+        (SpokenDialect::Sglang, "/metrics") => {
+            metrics(["sglang:num_running_reqs", "sglang:num_queue_reqs", "sglang:generation_tokens_total"])
         }
-        (SpokenDialect::Sglang, "/metrics") => metrics(["sglang:num_running_reqs", "sglang:num_queue_reqs"]),
         _ => return Some((404, String::new())),
     };
     Some((200, body))

@@ -18,6 +18,8 @@ pub enum Sickness {
     Hung,
     /// It says that it is well, and no model answers.
     EngineHung,
+    /// It is well, and has so much to do that a new request waits for longer than anybody listens.
+    Overloaded,
 }
 
 /// What became of a request to a server.
@@ -170,10 +172,20 @@ impl FakeServer {
         match sickness {
             Some(Sickness::Status(status)) => Err(ServerError::Status { status }),
             Some(Sickness::Hung) => hung(within).await,
-            Some(Sickness::EngineHung) if with_model => hung(within).await,
+            Some(Sickness::EngineHung | Sickness::Overloaded) if with_model => hung(within).await,
             _ if with_model && !loaded => Err(ServerError::Status { status: 503 }),
             _ => Ok(()),
         }
+    }
+
+    /// How many tokens it has made, where it counts: one each second, unless it hangs.
+    pub(super) fn made(&self) -> Option<u64> {
+        let state = self.state();
+        let made = match state.sickness {
+            Some(Sickness::EngineHung) => 0,
+            _ => Instant::now().saturating_duration_since(state.loaded_at).as_secs(),
+        };
+        state.counts.then_some(made)
     }
 
     pub(super) fn model(&self) -> Option<String> {
@@ -257,6 +269,11 @@ impl InferenceServer for FakeServer {
             running if counts => Remaining::Requests(running),
             _ => Remaining::Something,
         })
+    }
+
+    async fn tokens(&self) -> Result<Option<u64>, ServerError> {
+        self.answers(false).await?;
+        Ok(self.made())
     }
 
     async fn models(&self) -> Result<Vec<String>, ServerError> {

@@ -2,7 +2,7 @@
 
 use recovery_core::{
     container::{Container, ContainerState, RestartPolicy},
-    port::ServerError,
+    port::{InferenceServer, ServerError},
 };
 
 use crate::{
@@ -38,7 +38,7 @@ pub(super) async fn look(parts: &Parts, spec: &BackendSpec) -> Seen {
     let server = parts.server(spec);
     let answer = match (server.health().await, spec.in_flight()) {
         // To ask a model of an Ollama would keep it in memory for ever.
-        (Ok(()), InFlight::Metrics { .. }) => server.ready().await.map(drop),
+        (Ok(()), InFlight::Metrics { .. }) => answers(server).await,
         (answer, _) => answer,
     };
     match answer {
@@ -48,6 +48,20 @@ pub(super) async fn look(parts: &Parts, spec: &BackendSpec) -> Seen {
         Err(ServerError::Hung { .. }) => Seen::Sick(Sickness::Hung),
         Err(ServerError::Broken { .. } | ServerError::Unreadable { .. }) => Seen::Sick(Sickness::Confused),
     }
+}
+
+/// Whether a model answers. Under a heavy load a request may wait longer than anybody wants to: a server that makes
+/// tokens meanwhile does not hang, and to restart it would be to cut all of them off.
+async fn answers(server: &dyn InferenceServer) -> Result<(), ServerError> {
+    let before = server.tokens().await.ok().flatten();
+    let answer = server.ready().await.map(drop);
+    if let (Err(ServerError::Hung { .. }), Some(before)) = (&answer, before)
+        && let Ok(Some(after)) = server.tokens().await
+        && after > before
+    {
+        return Ok(());
+    }
+    answer
 }
 
 /// The engine starts a container again that ended by itself, where its policy says so; one that ended and stays so was

@@ -91,6 +91,11 @@ fn what_could_not_work_is_refused() {
     );
     refused(
         "vllm",
+        json!({ "in_flight": { "metrics": { "path": "/m", "counters": ["a"], "tokens": "b c" } } }),
+        "in_flight must name a counter of tokens, or none",
+    );
+    refused(
+        "vllm",
         json!({ "in_flight": "unload" }),
         "in_flight can be unload only where the dialect is ollama",
     );

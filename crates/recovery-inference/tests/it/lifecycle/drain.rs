@@ -42,6 +42,10 @@ impl InferenceServer for Says {
         }
     }
 
+    async fn tokens(&self) -> Result<Option<u64>, ServerError> {
+        Ok(None)
+    }
+
     async fn models(&self) -> Result<Vec<String>, ServerError> {
         Ok(Vec::new())
     }

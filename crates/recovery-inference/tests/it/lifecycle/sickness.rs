@@ -52,6 +52,15 @@ async fn one_failure_or_two_are_no_sickness() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_has_much_to_do_is_not_taken_for_one_that_hangs() {
+    let (world, _, process) = serving("vllm", true).await;
+    world.servers["vllm"].sick(Some(Sickness::Overloaded));
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(process.lifecycle.status().state, State::Ready);
+    assert_eq!(world.starts("vllm"), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_was_stopped_by_hand_is_not_restarted() {
     let (world, _, process) = serving("vllm", true).await;
     world.stop_by_hand("vllm");
