@@ -10,3 +10,4 @@
 
 mod generated;
 mod kept_is_kept;
+mod words;
