@@ -118,7 +118,7 @@ impl ResetWorld {
             (6, "feed:1"),
             (6, "nova:config:x"),
             (6, "neural_router:last_trained_count:t1"),
-            (7, "nova:system:hardware"),
+            (7, "nova:system:of-tests"),
             (7, "nova:state:mine"),
             (8, "crawl:1"),
             (8, "nova:config:x"),
