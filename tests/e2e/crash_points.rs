@@ -61,6 +61,17 @@ pub(crate) const RESTORE_WITH_KEYS: &[&str] = &[
     "restore:wrote keys:after",
 ];
 
+/// Rolling back a restore that has written keys of Redis, around their part in it.
+pub(crate) const ROLLBACK_WITH_KEYS: &[&str] = &[
+    "rollback:swapping:after",
+    "swap:emptied",
+    "take-over:swapped",
+    "rollback:writing keys:after",
+    "keys:kept",
+    "keys:written",
+    "rollback:wrote keys:after",
+];
+
 /// Restoring an archive of the earlier service that has directories, from its first step to its last.
 pub(crate) const RESTORE_LEGACY: &[&str] = &[
     "restore:loading:before",

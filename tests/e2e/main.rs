@@ -13,6 +13,7 @@ mod access;
 mod archives;
 mod cli;
 mod crash;
+mod crash_keys;
 mod crash_places;
 mod crash_points;
 mod crash_table;
