@@ -20,6 +20,7 @@ mod crash_table;
 mod crash_transfers;
 mod environment;
 mod faults;
+mod inference;
 mod instances;
 mod kept;
 mod lifecycle;

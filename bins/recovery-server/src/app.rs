@@ -17,7 +17,7 @@ use recovery_core::{
     port::{
         AuditLog, Clock, CommandRunner, Compose, ContainerEngine, DataDirectories, DatabaseAdmin,
         DatabaseError, DocumentStore, EnvFile, GpuEngine, Journal, KeySpace, KeyValue, Notifier,
-        ProtectedDatabase, ResetDatabase,
+        ProtectedDatabase, ResetDatabase, WebClient,
     },
 };
 use recovery_docker::Patience;
@@ -76,6 +76,8 @@ pub struct Ports {
     pub engine: Arc<dyn ContainerEngine>,
     /// The engine, for looking at GPUs and for commands in containers.
     pub gpu_engine: Arc<dyn GpuEngine>,
+    /// The catalogues of models.
+    pub web: Arc<dyn WebClient>,
     /// The `.env` of the platform.
     pub env_file: Arc<dyn EnvFile>,
     /// Who is told when what the service does by itself fails; `None` where nobody is.
@@ -188,6 +190,7 @@ impl App {
             compose,
             engine,
             gpu_engine,
+            web,
             env_file,
             notifier,
             clock,
@@ -234,6 +237,7 @@ impl App {
                 Arc::clone(&runner),
                 Arc::clone(&engine),
                 gpu_engine,
+                web,
                 Arc::clone(&key_value),
                 Arc::clone(&clock),
             ),

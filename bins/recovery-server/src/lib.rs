@@ -32,6 +32,7 @@ mod services;
 pub mod settings;
 pub mod troubleshoot;
 pub mod view;
+pub mod web;
 mod wiring;
 
 pub use wiring::StartError;

@@ -20,6 +20,7 @@ use crate::{
     inference::InferenceSettings,
     settings::{DatabaseSetting, Settings},
     troubleshoot::ProviderAddresses,
+    web::Web,
 };
 
 /// The service cannot be put together.
@@ -164,6 +165,7 @@ impl App {
                 settings.platform.project.clone(),
             )?),
             gpu_engine: Arc::new(whole_engine),
+            web: Arc::new(Web::new()),
             env_file,
             notifier: settings.notify.clone().map(|webhook| Arc::new(webhook) as Arc<dyn Notifier>),
             clock: Arc::new(SystemClock),

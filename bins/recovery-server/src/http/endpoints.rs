@@ -90,6 +90,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     endpoint!("POST" "inference/hardware/detect", Admin, "detect_hardware", handlers::inference::detect),
     endpoint!("GET" "inference/hardware/gpu-stats", Admin, handlers::inference::gpu_stats),
     endpoint!("GET" "hardware/gpu-stats", Admin, handlers::inference::gpu_stats_short),
+    endpoint!("GET" "inference/models/search", Admin, handlers::inference::search),
     endpoint!("GET" "inference/models/recommended", Admin, handlers::inference::recommended),
     endpoint!("GET" "inference/recommendation", Admin, handlers::inference::recommendation),
     endpoint!("GET" "operations", Admin, handlers::operations::list),

@@ -55,6 +55,7 @@ use crate::{auth::Access, view};
         handlers::inference::detect,
         handlers::inference::gpu_stats,
         handlers::inference::gpu_stats_short,
+        handlers::inference::search,
         handlers::inference::recommended,
         handlers::inference::recommendation,
         handlers::operations::list,

@@ -14,13 +14,15 @@ use std::{
 use actix_web::web::Bytes;
 use recovery_core::{
     ErrorCode, Problem,
-    port::{Clock, CommandRunner, ContainerEngine, GpuEngine, KeyValue},
+    port::{Clock, CommandRunner, ContainerEngine, GpuEngine, KeyValue, WebClient},
 };
 use recovery_inference::{
-    Detector, Places, Tools,
+    Backend, Detector, Places, Tools,
+    catalogue::{CatalogueError, Catalogues, Found, Query},
+    estimate::Room,
     gpu_stats::{GpuReader, GpuStats},
     hardware::Hardware,
-    recommend::{RecommendedModels, recommend},
+    recommend::{GpuSet, RecommendedModels, recommend},
 };
 use tokio::sync::{Mutex, watch};
 
@@ -52,6 +54,7 @@ pub(crate) struct Inference {
     reader: GpuReader,
     containers: Arc<dyn ContainerEngine>,
     pub(crate) models: RecommendedModels,
+    catalogues: Catalogues,
     known: watch::Sender<Option<Arc<Known>>>,
     /// One look at a time.
     looking: Mutex<()>,
@@ -65,12 +68,14 @@ impl Inference {
         runner: Arc<dyn CommandRunner>,
         containers: Arc<dyn ContainerEngine>,
         gpus: Arc<dyn GpuEngine>,
+        web: Arc<dyn WebClient>,
         key_value: Arc<dyn KeyValue>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let tools = Tools::new(runner, &settings.tool_directories);
         Self {
             reader: GpuReader::new(tools.clone(), Arc::clone(&gpus), Arc::clone(&containers)),
+            catalogues: Catalogues::new(web, settings.catalogues, Arc::clone(&clock)),
             detector: Detector {
                 tools,
                 gpus,
@@ -135,6 +140,17 @@ impl Inference {
     /// Whether a GPU was seen.
     pub(crate) fn has_gpu(&self) -> bool {
         self.known.borrow().as_ref().is_some_and(|known| !known.hardware.gpus.is_empty())
+    }
+
+    /// Looks for models that this server can run.
+    pub(crate) async fn search(&self, backend: Backend, query: &Query) -> Result<Found, CatalogueError> {
+        self.catalogues.search(backend, query).await
+    }
+
+    /// The GPUs that this server can use together, as far as they are known.
+    pub(crate) fn room(&self, backend: Backend) -> Option<Room> {
+        let known = self.known.borrow();
+        GpuSet::largest(&known.as_ref()?.hardware.gpus, backend).map(|set| set.room)
     }
 
     /// What the GPUs do now; see [`GpuReader::read`].

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use recovery_inference::recommend::RecommendedModels;
+use recovery_inference::{catalogue::Addresses, recommend::RecommendedModels};
 
 /// How it is found out what the machine has for language models, and what is recommended.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub struct InferenceSettings {
     pub tool_directories: Vec<PathBuf>,
     /// The recommended models.
     pub models: RecommendedModels,
+    /// Where the catalogues of models are.
+    pub catalogues: Addresses,
     /// The number of the Redis database that what is found out is written to.
     pub system_database: u8,
 }
@@ -24,6 +26,7 @@ impl Default for InferenceSettings {
             root: "/".into(),
             tool_directories: vec!["/usr/bin".into()],
             models: RecommendedModels::built_in(),
+            catalogues: Addresses::default(),
             system_database: 7,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{fs::File, io::Read as _, path::Path};
 
-use recovery_inference::recommend::RecommendedModels;
+use recovery_inference::{catalogue::Addresses, recommend::RecommendedModels};
 
 use super::{load::Values, table};
 use crate::inference::InferenceSettings;
@@ -20,10 +20,21 @@ pub(super) fn read(values: &mut Values) -> Option<InferenceSettings> {
     let models = models.map_err(|message| {
         values.refuse(&table::RECOMMENDED_MODELS_FILE.about, message);
     });
+    let hugging_face = values.required(&table::HF_ENDPOINT);
+    let token = values.optional(&table::HF_TOKEN);
+    let ollama_library = values.required(&table::OLLAMA_LIBRARY_URL);
+    let ollama_registry = values.required(&table::OLLAMA_REGISTRY_URL);
     Some(InferenceSettings {
         hardware_file: hardware_file?,
         tool_directories: tool_directories?,
         models: models.ok()?,
+        catalogues: Addresses {
+            hugging_face: hugging_face?,
+            token,
+            ollama_library: ollama_library?,
+            ollama_registry: ollama_registry?,
+            ..Addresses::default()
+        },
         ..InferenceSettings::default()
     })
 }

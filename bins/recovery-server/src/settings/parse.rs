@@ -142,6 +142,29 @@ pub(super) fn webhook(text: &str) -> Result<Webhook, String> {
     Webhook::new(&text.into()).map_err(|error| error.to_string())
 }
 
+/// The address of a web server, without a slash at its end.
+pub(super) fn web_address(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let wrong = || "is no address of the form http://host or https://host".to_owned();
+    let url = reqwest::Url::parse(text).map_err(|_| wrong())?;
+    let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    if matches!(url.scheme(), "http" | "https") && url.has_host() && plain && url.password().is_none() {
+        Ok(url.as_str().trim_end_matches('/').to_owned())
+    } else {
+        Err(wrong())
+    }
+}
+
+/// A token that can stand in a header.
+pub(super) fn token(text: &str) -> Result<SecretString, String> {
+    let text = text.trim();
+    if text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(text.into())
+    } else {
+        Err("holds characters that no token has".to_owned())
+    }
+}
+
 pub(super) fn wait_seconds(text: &str) -> Result<Duration, String> {
     number(text, 0.0, 3600.0).map(Duration::from_secs_f64)
 }

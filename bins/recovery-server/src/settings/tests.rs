@@ -142,6 +142,11 @@ fn bad_values_name_the_variable_and_what_is_expected() {
     check("RESET_CATEGORIES_FILE", "/dev/null", "cannot be used");
     check("RECOMMENDED_MODELS_FILE", "/does/not/exist.json", "`/does/not/exist.json` cannot be read");
     check("RECOMMENDED_MODELS_FILE", "/dev/null", "cannot be used");
+    check("HF_ENDPOINT", "huggingface.co", "is no address");
+    check("HF_ENDPOINT", "https://me:pw@huggingface.co", "is no address");
+    check("OLLAMA_LIBRARY_URL", "ftp://ollama.com", "is no address");
+    check("OLLAMA_REGISTRY_URL", "https://", "is no address");
+    check("HF_TOKEN", "two words", "no token has");
     check("HARDWARE_FILE", "hardware.json", "no absolute path");
     check("GPU_TOOL_DIRS", "/usr/bin:bin", "`bin` is no absolute path");
 }

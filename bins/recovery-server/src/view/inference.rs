@@ -1,6 +1,10 @@
 //! What the machine has for language models, and what is recommended for it.
 
-use recovery_inference::{Backend, gpu_stats, hardware, recommend};
+use recovery_inference::{
+    Backend, catalogue,
+    estimate::{self, Estimate, Room, Use},
+    gpu_stats, hardware, recommend,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -284,6 +288,100 @@ impl From<&recommend::Recommendation> for Recommendation {
                     reason: other.reason.clone(),
                 })
                 .collect(),
+        }
+    }
+}
+
+/// A model in a catalogue.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct FoundModel {
+    /// Its name there.
+    #[schema(example = "Qwen/Qwen2.5-7B-Instruct")]
+    id: String,
+    /// What is said of it.
+    description: String,
+    /// How often it was fetched.
+    downloads: u64,
+    /// How many people like it.
+    likes: u64,
+    /// How much memory it needs in GiB, with a context of 8,192 tokens; `null` where nothing says how large it is.
+    vram_estimate_gb: Option<f64>,
+    /// The parts of that.
+    estimate: Option<VramEstimate>,
+    /// Whether it fits on the GPUs of this machine: `fits`, `fits_with_shorter_context`, `does_not_fit`; `null` where
+    /// that is not known.
+    #[schema(example = "fits")]
+    fit: Option<&'static str>,
+    /// Whether its weights are stored with less than they were made with.
+    quantized: bool,
+    /// How they are stored, where that is known.
+    #[schema(example = "awq")]
+    quantization: Option<String>,
+    /// The longest context in tokens, where that is known.
+    max_context: Option<u32>,
+    /// Whether it is given only to those who accepted its terms.
+    gated: bool,
+    /// Words that describe it.
+    tags: Vec<String>,
+    /// When the catalogue said this.
+    #[schema(format = DateTime)]
+    fetched_at: String,
+    /// Whether the catalogue could not be asked again since.
+    stale: bool,
+}
+
+/// How much memory a model needs, in GiB.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct VramEstimate {
+    /// For the weights.
+    weights_gb: f64,
+    /// For the context.
+    kv_cache_gb: f64,
+    /// For what the server needs besides.
+    overhead_gb: f64,
+    /// The context in tokens.
+    context: u32,
+    /// How sure that is: `high`, `medium` or `low`.
+    #[schema(example = "medium")]
+    certainty: &'static str,
+}
+
+impl From<Estimate> for VramEstimate {
+    fn from(estimate: Estimate) -> Self {
+        Self {
+            weights_gb: hardware::gib(estimate.weights >> 20),
+            kv_cache_gb: hardware::gib(estimate.kv_cache >> 20),
+            overhead_gb: hardware::gib(estimate.overhead >> 20),
+            context: estimate.context,
+            certainty: estimate.certainty.as_str(),
+        }
+    }
+}
+
+impl FoundModel {
+    /// A model, for this server, on a machine with this room.
+    pub(crate) fn new(
+        model: &catalogue::FoundModel,
+        found: &catalogue::Found,
+        backend: Backend,
+        room: Option<Room>,
+    ) -> Self {
+        let need = model.facts.as_ref().map(|facts| estimate::estimate(facts, Use::chat(backend)));
+        Self {
+            id: model.id.clone(),
+            description: model.description.clone(),
+            downloads: model.downloads,
+            likes: model.likes,
+            vram_estimate_gb: need.map(|need| need.total_gib()),
+            estimate: need.map(VramEstimate::from),
+            fit: room.and_then(|room| model.fit(backend, room)).map(|fit| fit.as_str()),
+            quantized: model.quantized,
+            quantization: model.quantization.clone(),
+            max_context: model.max_context,
+            gated: model.gated,
+            tags: model.tags.clone(),
+            fetched_at: timestamp(found.at),
+            stale: found.stale.is_some(),
         }
     }
 }

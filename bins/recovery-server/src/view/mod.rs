@@ -24,7 +24,8 @@ pub use diagnostics::{ChatAnswer, CheckpointCount, Diagnostics};
 pub use environment::Variables;
 pub use factory_reset::{Reseeded, ResetCategory, ResetDone};
 pub use inference::{
-    Alternative, ContainerLimits, Gpu, GpuPart, GpuStat, GpuStats, Hardware, Recommendation, RecommendedModel,
+    Alternative, ContainerLimits, FoundModel, Gpu, GpuPart, GpuStat, GpuStats, Hardware, Recommendation,
+    RecommendedModel, VramEstimate,
 };
 pub use integration::{ChatIntegrations, ContainerBrief, Integration, RemoteAccess};
 pub use operation::{AuditRecord, Operation, Progress};

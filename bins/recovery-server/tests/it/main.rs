@@ -10,6 +10,7 @@
 mod access;
 mod background;
 mod backups;
+mod catalogues;
 mod diagnostics;
 mod drills;
 mod environment;

@@ -11,6 +11,7 @@ use actix_web::{
 use recovery_backup::BackupSettings;
 use recovery_core::{OperationState, database::PostgresVersion};
 use recovery_docker::Patience;
+use recovery_inference::catalogue::Addresses;
 use recovery_reset::Categories;
 use recovery_server::{
     app::{App, AppSettings, Ports},
@@ -18,6 +19,7 @@ use recovery_server::{
     http::application,
     inference::InferenceSettings,
     troubleshoot::ProviderAddresses,
+    web::Web,
 };
 use recovery_testkit::{
     FakeClock, FakeCompose, FakeDatabase, FakeEngine, FakePostgresTools, FakeRunner, FakeTables,
@@ -83,6 +85,7 @@ impl World {
             compose: Arc::new(compose.clone()),
             engine: Arc::new(engine.clone()),
             gpu_engine: Arc::new(engine.clone()),
+            web: Arc::new(Web::new()),
             env_file: Arc::new(env_file.clone()),
             notifier: Some(Arc::new(notifier.clone())),
             clock: Arc::new(clock.clone()),
@@ -180,6 +183,14 @@ fn settings(directory: &TempDir) -> AppSettings {
         inference: InferenceSettings {
             hardware_file: directory.path().join("hardware.json"),
             root: directory.path().to_owned(),
+            // Nobody listens there: no test reaches the world outside.
+            catalogues: Addresses {
+                hugging_face: "http://127.0.0.1:1".to_owned(),
+                token: None,
+                ollama_library: "http://127.0.0.1:1".to_owned(),
+                ollama_registry: "http://127.0.0.1:1".to_owned(),
+                limit: Duration::from_secs(2),
+            },
             ..InferenceSettings::default()
         },
         reset_categories: Categories::built_in().unwrap(),

@@ -6,7 +6,7 @@ use recovery_core::port::{WebClient, WebRequest};
 use serde_json::Value;
 
 use super::{
-    Addresses, FoundModel, LIMIT, Query,
+    Addresses, FoundModel, Query,
     error::{Failure, good},
     text::{encoded, line, parameters},
 };
@@ -32,7 +32,7 @@ pub(super) async fn search(
         accept: "application/json",
         token: addresses.token.clone(),
         limit: LARGEST,
-        timeout: LIMIT,
+        timeout: addresses.limit,
     };
     parse(&good(web.get(request).await?)?)
 }

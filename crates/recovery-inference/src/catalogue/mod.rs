@@ -24,7 +24,7 @@ use crate::{
 pub use error::{CatalogueError, Failure, Place};
 use shared::Shared;
 
-/// How long a search may take.
+/// How long a search takes at most.
 pub const LIMIT: Duration = Duration::from_secs(10);
 /// How many different searches are asked of catalogues at once.
 const AT_ONCE: usize = 8;
@@ -40,6 +40,8 @@ pub struct Addresses {
     pub ollama_library: String,
     /// Ollama's registry.
     pub ollama_registry: String,
+    /// How long a search may take: [`LIMIT`] but in tests.
+    pub limit: Duration,
 }
 
 impl Default for Addresses {
@@ -50,6 +52,7 @@ impl Default for Addresses {
             token: None,
             ollama_library: "https://ollama.com".to_owned(),
             ollama_registry: "https://registry.ollama.ai".to_owned(),
+            limit: LIMIT,
         }
     }
 }
@@ -169,7 +172,8 @@ impl Catalogues {
                     Place::Ollama => ollama::search(self.web.as_ref(), &self.addresses, query).await,
                 }
             };
-            let answer = tokio::time::timeout(LIMIT, asked).await.unwrap_or(Err(Failure::TimedOut));
+            let answer =
+                tokio::time::timeout(self.addresses.limit, asked).await.unwrap_or(Err(Failure::TimedOut));
             answer.map(Arc::new).map_err(|failure| CatalogueError { place, failure })
         };
         self.shared.get((place, query.clone()), asking).await

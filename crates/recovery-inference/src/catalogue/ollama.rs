@@ -6,7 +6,7 @@ use recovery_core::port::{WebClient, WebRequest};
 use serde_json::Value;
 
 use super::{
-    Addresses, FoundModel, LIMIT, Query,
+    Addresses, FoundModel, Query,
     error::{Failure, good},
     text::{encoded, line, parameters},
 };
@@ -31,7 +31,7 @@ pub(super) async fn search(
         accept: "text/html",
         token: None,
         limit: LARGEST_PAGE,
-        timeout: LIMIT,
+        timeout: addresses.limit,
     };
     let page = good(web.get(request).await?)?;
     let mut models = parse(&String::from_utf8_lossy(&page))?;
@@ -57,7 +57,7 @@ async fn size(web: &dyn WebClient, addresses: &Addresses, id: &str) -> Option<u6
         accept: "application/vnd.docker.distribution.manifest.v2+json",
         token: None,
         limit: LARGEST_MANIFEST,
-        timeout: LIMIT / 3,
+        timeout: addresses.limit / 3,
     };
     manifest(&good(web.get(request).await.ok()?).ok()?)
 }

@@ -2,16 +2,20 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::ContentType,
-    web::{Bytes, Data, Json, Query},
+    http::header::{self, ContentType},
+    web::{self, Bytes, Data, Json},
 };
 use recovery_core::{ErrorCode, Problem};
-use recovery_inference::{Backend, UnknownBackend};
+use recovery_inference::{
+    Backend, UnknownBackend,
+    catalogue::Query,
+    estimate::{Fit, Room},
+};
 
 use crate::{
     app::App,
     http::error::ApiError,
-    view::{GpuStats, Hardware, Recommendation, RecommendedModel},
+    view::{FoundModel, GpuStats, Hardware, Recommendation, RecommendedModel},
 };
 
 /// What the machine has for language models.
@@ -83,6 +87,53 @@ pub(crate) async fn recommendation(app: Data<App>) -> Result<HttpResponse, ApiEr
     }
 }
 
+/// Looks for models: at Hugging Face for vLLM and SGLang, in Ollama's library for Ollama.
+///
+/// What was found is told for ten minutes without asking again (`Age` says how old it is), and with a mark (`stale`) while
+/// the catalogue is down. With `max_vram_gb`, those are left out that do not fit into it, and those of which nothing says
+/// how large they are.
+#[utoipa::path(get, path = "/api/v1/recovery/inference/models/search", tag = "inference",
+    params(("q" = Option<String>, Query, description = "What is looked for; what is popular where it is empty"),
+        ("backend" = Option<String>, Query, description = "`vllm` (where it is absent), `sglang` or `ollama`"),
+        ("max_vram_gb" = Option<f64>, Query, description = "The GPU memory in GiB that they must fit into")),
+    responses((status = 200, body = Vec<FoundModel>)))]
+pub(crate) async fn search(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let Filter { backend, max_vram_gb } = Filter::of(&request)?;
+    let backend = backend.unwrap_or(Backend::Vllm);
+    let text = parameter(&request, "q")?.unwrap_or_default();
+    let query = Query::new(&text).map_err(|error| invalid("q", error.to_string()))?;
+    let service = app.clone().into_inner();
+    // Others may wait for the same answer: it is fetched whoever hangs up.
+    let searching = async move { service.inference.search(backend, &query).await };
+    let found = app.on_runtime(searching).await;
+    let found = found.ok_or_else(|| Problem::new(ErrorCode::Internal, "The search broke off."))?;
+    let found = found.map_err(|error| {
+        tracing::warn!("a search for models failed: {error}");
+        Problem::from(&error)
+    })?;
+    let wanted = max_vram_gb.and_then(mebibytes).map(|mib| Room::one_gpu(mib, backend));
+    let room = app.inference.room(backend);
+    let models: Vec<FoundModel> = found
+        .models
+        .iter()
+        .filter(|model| {
+            let fits =
+                |room| model.fit(backend, room).is_some_and(|fit| !matches!(fit, Fit::DoesNotFit { .. }));
+            wanted.is_none_or(fits)
+        })
+        .map(|model| FoundModel::new(model, &found, backend, room))
+        .collect();
+    let age = (app.clock.now() - found.at).whole_seconds().max(0);
+    Ok(HttpResponse::Ok().insert_header((header::AGE, age)).json(models))
+}
+
+/// GiB in MiB.
+fn mebibytes(gib: f64) -> Option<u64> {
+    let mib = (gib * 1024.0).round();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within bounds")]
+    (0.0..=1e9).contains(&mib).then_some(mib as u64)
+}
+
 /// Which models are asked for.
 pub(super) struct Filter {
     pub(super) backend: Option<Backend>,
@@ -103,7 +154,7 @@ impl Filter {
 
 /// A parameter of the query; one that is empty counts as absent.
 pub(super) fn parameter(request: &HttpRequest, name: &'static str) -> Result<Option<String>, ApiError> {
-    let pairs = Query::<Vec<(String, String)>>::from_query(request.query_string())
+    let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
         .map_err(|_| invalid(name, "cannot be read: the query is not of the form name=value&name=value"))?;
     let found = pairs.into_inner().into_iter().find(|(key, _)| key == name);
     Ok(found.map(|(_, value)| value).filter(|value| !value.is_empty()))

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use secrecy::SecretString;
+
 use super::{About, Default, Shown, Variable};
 use crate::settings::parse;
 
@@ -42,4 +44,52 @@ pub(in crate::settings) const RECOMMENDED_MODELS_FILE: Variable<PathBuf> = Varia
         shown: Shown::Plain,
     },
     parse: parse::directory,
+};
+
+pub(in crate::settings) const HF_ENDPOINT: Variable<String> = Variable {
+    about: About {
+        name: "HF_ENDPOINT",
+        alias: None,
+        meaning: "Where models for vLLM and SGLang are looked for: Hugging Face, or a server like it.",
+        default: Text("https://huggingface.co"),
+        example: "https://hf-mirror.example.org",
+        shown: Shown::Url,
+    },
+    parse: parse::web_address,
+};
+
+pub(in crate::settings) const HF_TOKEN: Variable<SecretString> = Variable {
+    about: About {
+        name: "HF_TOKEN",
+        alias: None,
+        meaning: "A token of Hugging Face that may read; with one, models are found that are not for everybody.",
+        default: Described("unset"),
+        example: "hf_0123456789",
+        shown: Shown::Secret,
+    },
+    parse: parse::token,
+};
+
+pub(in crate::settings) const OLLAMA_LIBRARY_URL: Variable<String> = Variable {
+    about: About {
+        name: "OLLAMA_LIBRARY_URL",
+        alias: None,
+        meaning: "Where models for Ollama are looked for: its library.",
+        default: Text("https://ollama.com"),
+        example: "https://ollama.com",
+        shown: Shown::Url,
+    },
+    parse: parse::web_address,
+};
+
+pub(in crate::settings) const OLLAMA_REGISTRY_URL: Variable<String> = Variable {
+    about: About {
+        name: "OLLAMA_REGISTRY_URL",
+        alias: None,
+        meaning: "Where the sizes of Ollama's models are asked for: its registry.",
+        default: Text("https://registry.ollama.ai"),
+        example: "https://registry.ollama.ai",
+        shown: Shown::Url,
+    },
+    parse: parse::web_address,
 };
