@@ -184,3 +184,56 @@ fn is_reserved(name: &CStr, top: &Statx) -> bool {
     let name = name.to_bytes();
     name.starts_with(OURS) || (name == b"lost+found" && open::is_mount_point(top))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, fs, os::unix::fs::symlink, path::PathBuf};
+
+    use super::*;
+
+    /// Exchanges a directory for a link in the moment before it is entered.
+    struct Exchange {
+        top: PathBuf,
+        outside: PathBuf,
+        met: Vec<CString>,
+        failed: usize,
+    }
+
+    impl Visitor for Exchange {
+        type Stop = Infallible;
+
+        fn entered(&mut self, _: &Opened) -> Result<(), Infallible> {
+            Ok(())
+        }
+
+        fn met(&mut self, _: &Opened, name: &CStr, _: &Statx) -> Result<Fate, Infallible> {
+            self.met.push(name.to_owned());
+            if name == c"victim" {
+                fs::remove_dir(self.top.join("victim")).unwrap();
+                symlink(&self.outside, self.top.join("victim")).unwrap();
+            }
+            Ok(Fate::Fine)
+        }
+
+        fn left(&mut self, _: &Opened, _: &CStr, _: &Opened, _: &Statx, f: Fate) -> Result<Fate, Infallible> {
+            Ok(f)
+        }
+
+        fn failed(&mut self, _: Errno) -> Result<(), Infallible> {
+            self.failed += 1;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_a_link_by_now_is_not_entered() {
+        let world = tempfile::tempdir().unwrap();
+        let (top, outside) = (world.path().join("top"), world.path().join("outside"));
+        fs::create_dir_all(top.join("victim")).unwrap();
+        fs::create_dir_all(outside.join("in")).unwrap();
+        let mut exchange = Exchange { top: top.clone(), outside, met: Vec::new(), failed: 0 };
+        let Ok(fate) = walk(open::open(&top).unwrap(), &mut exchange);
+        assert_eq!((fate, exchange.failed), (Fate::Left, 1));
+        assert_eq!(exchange.met, [c"victim".to_owned()], "nothing behind the link is met");
+    }
+}
