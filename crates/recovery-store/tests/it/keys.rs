@@ -91,7 +91,8 @@ fn fill(redis: &mut RedisSession) {
         &[b"SET", b"expires", b"x", b"PXAT", later.as_bytes()],
         &[b"RPUSH", b"list", b"a", b"\xff", b"c"],
         &[b"HSET", b"hash", b"field", b"value", b"\x00", b""],
-        &[b"SADD", b"set", b"1", b"2", b"x"],
+        // Of one member: the order of more is that of a hash table, and so another after the way back.
+        &[b"SADD", b"set", b"x"],
         &[b"ZADD", b"sorted", b"1.5", b"a", b"-inf", b"b"],
         &[b"XADD", b"stream", b"1-1", b"field", b"value"],
         &[b"XGROUP", b"CREATE", b"stream", b"group", b"0"],
