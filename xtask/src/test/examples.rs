@@ -74,7 +74,7 @@ fn argument(word: &str, values: &Values<'_>) -> String {
         _ if word.starts_with("postgres") => values.postgres.to_owned(),
         _ if word.starts_with("redis") => values.redis.to_owned(),
         _ if word.starts_with("unix:") => values.engine.to_owned(),
-        _ if word.chars().all(|letter| letter.is_ascii_alphanumeric()) => word.to_owned(),
+        _ if word.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_') => word.to_owned(),
         _ => {
             let name: String = word.chars().filter(char::is_ascii_alphanumeric).collect();
             values.scratch.join(name).to_string_lossy().into_owned()
@@ -109,6 +109,7 @@ mod tests {
         assert_eq!(value("redis://localhost"), "R");
         assert_eq!(value("unix:///var/run/docker.sock"), "E");
         assert_eq!(value("nova"), "nova");
+        assert_eq!(value("api_keys"), "api_keys");
         assert_eq!(value("./backups"), "/tmp/x/backups");
     }
 }
