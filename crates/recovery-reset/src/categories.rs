@@ -279,4 +279,4 @@ fn is_plain(path: &Path) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

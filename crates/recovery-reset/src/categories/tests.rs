@@ -1,26 +1,26 @@
 use super::*;
 
+/// The categories of this version, in order.
+pub(crate) const EVERY: [&str; 12] = [
+    "chat_history",
+    "task_pipeline_history",
+    "cortex_state",
+    "intel_data",
+    "knowledge_data",
+    "runtime_caches",
+    "memory_and_knowledge",
+    "api_keys",
+    "linked_accounts",
+    "platform_config",
+    "users_and_auth",
+    "backups",
+];
+
 #[test]
 fn the_categories_of_this_version_are_sound() {
     let categories = Categories::built_in().unwrap();
     let keys: Vec<&str> = categories.all().iter().map(|category| category.key.as_str()).collect();
-    assert_eq!(
-        keys,
-        [
-            "chat_history",
-            "task_pipeline_history",
-            "cortex_state",
-            "intel_data",
-            "knowledge_data",
-            "runtime_caches",
-            "memory_and_knowledge",
-            "api_keys",
-            "linked_accounts",
-            "platform_config",
-            "users_and_auth",
-            "backups",
-        ]
-    );
+    assert_eq!(keys, EVERY);
     let kept = categories.kept_by_default();
     let kept: Vec<&str> = kept.iter().map(CategoryKey::as_str).collect();
     assert_eq!(kept, keys[6..]);

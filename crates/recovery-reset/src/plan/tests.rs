@@ -4,7 +4,7 @@ use recovery_core::{
 };
 
 use super::*;
-use crate::{DirectoryState, Selection};
+use crate::{DirectoryState, Selection, categories::tests::EVERY};
 
 fn order(keep: &[&str]) -> (Categories, Order) {
     let categories = Categories::built_in().unwrap();
@@ -12,23 +12,8 @@ fn order(keep: &[&str]) -> (Categories, Order) {
     (categories, Order::new(selection))
 }
 
-const ALL: [&str; 12] = [
-    "chat_history",
-    "task_pipeline_history",
-    "cortex_state",
-    "intel_data",
-    "knowledge_data",
-    "runtime_caches",
-    "memory_and_knowledge",
-    "api_keys",
-    "linked_accounts",
-    "platform_config",
-    "users_and_auth",
-    "backups",
-];
-
 fn all_but(one: &str) -> Vec<&'static str> {
-    ALL.into_iter().filter(|key| *key != one).collect()
+    EVERY.into_iter().filter(|key| *key != one).collect()
 }
 
 #[test]
@@ -50,7 +35,7 @@ fn a_key_that_a_kept_category_has_a_claim_to_stays() {
     check(&all_but("platform_config"), 6, &keys, &[]);
     check(&all_but("memory_and_knowledge"), 6, &keys, &[]);
     check(&[], 6, &keys, &keys);
-    check(&ALL, 6, &keys, &[]);
+    check(&EVERY, 6, &keys, &[]);
     let keys = ["nova:config:a", "nova:cache:embed:a"];
     check(&all_but("platform_config"), 1, &keys, &["nova:config:a"]);
     check(&all_but("runtime_caches"), 1, &keys, &["nova:cache:embed:a"]);
@@ -73,7 +58,7 @@ fn migrations_run_again_where_something_is_missing_without_them_or_somebody_says
         assert_eq!(class == TableClass::Never, !planned);
     };
     let there = ["schema_migrations", "users"];
-    check(&ALL, None, &there, false, "Nothing is wiped that");
+    check(&EVERY, None, &there, false, "Nothing is wiped that");
     check(&all_but("chat_history"), None, &there, false, "Nothing is wiped that");
     check(
         &all_but("cortex_state"),
@@ -84,9 +69,9 @@ fn migrations_run_again_where_something_is_missing_without_them_or_somebody_says
     );
     check(&[], None, &there, true, "Cortex state, Intel feeds, Platform configuration.");
     check(&[], Some(false), &there, false, "asked not to");
-    check(&ALL, Some(true), &there, true, "asked for");
+    check(&EVERY, Some(true), &there, true, "asked for");
     check(&[], None, &["users"], false, "no table schema_migrations");
-    check(&ALL, Some(true), &["users"], false, "no table schema_migrations");
+    check(&EVERY, Some(true), &["users"], false, "no table schema_migrations");
 }
 
 #[test]
