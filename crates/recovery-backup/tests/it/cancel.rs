@@ -9,6 +9,7 @@ use std::{
 use recovery_backup::BackupError;
 use recovery_core::{Actor, BackupKind, OperationKind, port::OperationContext};
 use recovery_testkit::RecordingContext;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     faults::script,
@@ -42,7 +43,7 @@ impl Gate {
             "pg_dump",
             &format!(
                 "[ \"$1\" = --version ] && exec {real}/pg_dump --version\n\
-                 touch {here}/waiting; while [ ! -e {here}/open ]; do sleep 0.05; done; exec {real}/pg_dump \"$@\""
+                 echo $$ > {here}/pid; touch {here}/waiting; while [ ! -e {here}/open ]; do sleep 0.05; done; exec {real}/pg_dump \"$@\""
             ),
         );
         script(directory.path(), "pg_restore", &format!("exec {real}/pg_restore \"$@\""));
@@ -60,6 +61,13 @@ impl Gate {
             assert!(Instant::now() < deadline, "pg_dump was not started");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Stops the program where it is, like one that hangs: it hears no signal but the last one.
+    fn freeze(&self) {
+        let pid = fs::read_to_string(self.0.path().join("pid")).unwrap();
+        let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+        kill_process(pid, Signal::STOP).unwrap();
     }
 
     /// Lets it through.
@@ -97,8 +105,8 @@ pub(crate) fn slow_to_load(fixture: &Fixture) {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_dump_leaves_nothing_and_ends_its_sessions() {
+/// Cancels a backup whose `pg_dump` waits for a lock in PostgreSQL, and sees what is left of it.
+async fn cancel_a_dump_that_waits(hangs: bool) {
     let fixture = Fixture::small();
     let gate = Gate::new(&fixture);
     let backups = fixture.another(|settings| settings.tool_directories = gate.programs());
@@ -109,6 +117,9 @@ async fn a_cancelled_dump_leaves_nothing_and_ends_its_sessions() {
     };
     let cancel = async {
         gate.open_into_a_lock(&fixture).await;
+        if hangs {
+            gate.freeze();
+        }
         assert!(context.cancel());
     };
     let (made, ()) = tokio::join!(making, cancel);
@@ -120,6 +131,17 @@ async fn a_cancelled_dump_leaves_nothing_and_ends_its_sessions() {
     );
     assert_eq!(fixture.files(), Vec::<String>::new());
     assert!(fixture.create().await.size_bytes > 0, "the next backup works");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_dump_leaves_nothing_and_ends_its_sessions() {
+    cancel_a_dump_that_waits(false).await;
+}
+
+/// Asked to end, `pg_dump` has PostgreSQL cancel what it runs; killed, it leaves its sessions to wait for the lock.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sessions_of_a_dump_that_hangs_are_ended_for_it() {
+    cancel_a_dump_that_waits(true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

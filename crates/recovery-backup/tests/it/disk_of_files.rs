@@ -8,6 +8,7 @@ use recovery_core::{
     port::{OperationContext, Unwatched},
 };
 use recovery_testkit::servers::PostgresServer;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::{
     disks::SmallDisk,
@@ -17,6 +18,8 @@ use crate::{
 };
 
 const MIB: usize = 1 << 20;
+/// To pack so many takes long enough for several looks at the disk.
+const PIPES: u32 = 100_000;
 
 fn sources(path: &Path) -> IncludedDirectory {
     IncludedDirectory { name: "sources".parse().unwrap(), path: path.to_owned() }
@@ -83,4 +86,32 @@ async fn files_of_an_archive_of_the_earlier_service_stop_before_their_disk_is_fu
     assert_eq!(fs::read_to_string(target.join("present")).unwrap(), "of today");
     let left = fs::read_dir(disk.path()).unwrap().count();
     assert_eq!(left, 2, "the directory and what somebody else wrote");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packing_stops_before_the_disk_of_the_backups_is_full() {
+    let disk = SmallDisk::mount("size=256m");
+    // They take time, and nothing of the archive, so that what is written would still fit.
+    let place = SmallDisk::mount("size=1m,nr_inodes=0");
+    for number in 0..PIPES {
+        let path = place.path().join(number.to_string());
+        mknodat(CWD, path, FileType::Fifo, Mode::RUSR, 0).unwrap();
+    }
+    let fixture = Fixture::on(PostgresServer::start(), |settings| {
+        settings.include = vec![sources(place.path())];
+        settings.directory = disk.path().to_owned();
+    });
+    let filler = disk.path().join("filler");
+    let context = Staged::at_phase("archiving", move || {
+        if !filler.exists() {
+            fs::write(&filler, vec![0; 253 * MIB]).unwrap();
+        }
+    });
+    let failed = fixture.try_create(&context).await.unwrap_err();
+    assert!(matches!(failed, BackupError::SpaceRunsOut { .. }), "{failed:?}");
+    let left: Vec<_> = fs::read_dir(disk.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(
+        left.iter().all(|name| name == "filler" || name.to_string_lossy().ends_with(".lock")),
+        "{left:?}"
+    );
 }
