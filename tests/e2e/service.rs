@@ -159,8 +159,13 @@ impl World {
 }
 
 /// Asks again and again, for a minute, until the answer is yes.
-pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+pub(crate) async fn until(what: &str, condition: impl AsyncFnMut() -> bool) {
+    until_within(Duration::from_secs(60), what, condition).await;
+}
+
+/// As [`until`], for as long as this.
+pub(crate) async fn until_within(time: Duration, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + time;
     while !condition().await {
         assert!(Instant::now() < deadline, "waited for {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
