@@ -12,6 +12,7 @@
 mod access;
 mod archives;
 mod cli;
+mod console;
 mod crash;
 mod crash_keys;
 mod crash_places;

@@ -140,11 +140,23 @@ impl World {
         self.serve_by(self.binary(), change).await
     }
 
-    pub(crate) async fn serve_by(&self, mut command: Command, change: impl FnOnce(&mut Command)) -> Service {
+    pub(crate) async fn serve_by(&self, command: Command, change: impl FnOnce(&mut Command)) -> Service {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        self.serve_on(port, command, change).await
+    }
+
+    /// Starts the service where another one was.
+    pub(crate) async fn serve_in_place_of(&self, gone: &Service) -> Service {
+        let port = gone.url.rsplit(':').next().unwrap().parse().unwrap();
+        self.serve_on(port, self.binary(), |_| {}).await
+    }
+
+    async fn serve_on(&self, port: u16, mut command: Command, change: impl FnOnce(&mut Command)) -> Service {
         let log = self.directory.path().join(format!("log-{port}"));
         command.arg("serve").env("PORT", port.to_string()).stdin(Stdio::null());
-        command.stdout(File::create(&log).unwrap()).stderr(File::options().append(true).open(&log).unwrap());
+        command
+            .stdout(File::options().create(true).append(true).open(&log).unwrap())
+            .stderr(File::options().append(true).open(&log).unwrap());
         change(&mut command);
         let service = Service {
             process: command.spawn().unwrap(),

@@ -8,6 +8,7 @@ use std::{
 use recovery_testkit::servers::{DockerEngine, DockerProject};
 use reqwest::Method;
 use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::service::{BASE, Service, World, until};
 
@@ -43,16 +44,21 @@ networks:
   inside: {internal: true}
 "#;
 
-struct Platform {
-    engine: DockerEngine,
-    project: DockerProject,
-    world: World,
+pub(crate) struct Platform {
+    pub(crate) engine: DockerEngine,
+    pub(crate) project: DockerProject,
+    pub(crate) world: World,
 }
 
 impl Platform {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
+        Self::of(SERVICES)
+    }
+
+    /// A platform of these services.
+    pub(crate) fn of(services: &str) -> Self {
         let engine = DockerEngine::shared();
-        let project = engine.project(SERVICES);
+        let project = engine.project(services);
         project.compose(&["up", "--detach"]);
         let world = World::new()
             .with("DOCKER_HOST", engine.host())
@@ -102,6 +108,10 @@ async fn what_happens_to_services_is_seen() {
     until_it_is(&service, "worker", "running", "none").await;
     platform.docker("kill", "worker");
     until_it_is(&service, "worker", "exited", "none").await;
+    let exit = listed(&service, "worker").await["last_exit"].clone();
+    assert_eq!(exit["code"], 137);
+    let at = OffsetDateTime::parse(exit["at"].as_str().unwrap(), &Rfc3339).unwrap();
+    assert!((OffsetDateTime::now_utc() - at).abs() < time::Duration::minutes(1), "{exit}");
     platform.docker("start", "worker");
     platform.docker("pause", "chat-api");
     until_it_is(&service, "chat-api", "paused", "unknown").await;

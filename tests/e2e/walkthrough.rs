@@ -43,6 +43,8 @@ async fn over_http() {
     let status = service.send(service.request(Method::GET, &format!("{BASE}/status"))).await.assert_ok();
     assert_eq!(status["backups"]["count"], 1);
     assert_eq!(status["database"]["connected"], true);
+    let disk = ["free_bytes", "total_bytes"].map(|name| status["disk"][name].as_u64().unwrap());
+    assert!(0 < disk[0] && disk[0] < disk[1], "{disk:?}");
     assert_eq!(status["backups"]["latest"]["filename"], first["filename"]);
 }
 

@@ -4,6 +4,7 @@
 //! that a user would run.
 
 mod apt;
+mod axe;
 mod bench;
 mod cluster;
 mod docker;

@@ -52,6 +52,20 @@ const ENGINE_NEEDS: [Need; 2] = [
     },
 ];
 
+/// What the tests of the console look at it with.
+const BROWSER_NEEDS: [Need; 2] = [
+    Need {
+        package: "chromium",
+        present: || shell::exists("chromium"),
+        purpose: "the browser that the console is tested in",
+    },
+    Need {
+        package: "chromium-driver",
+        present: || shell::exists("chromedriver"),
+        purpose: "what drives the browser in these tests",
+    },
+];
+
 /// What asks the service as fast as it can.
 const LOAD_NEEDS: [Need; 1] = [Need {
     package: "wrk",
@@ -67,6 +81,11 @@ pub(crate) fn ensure() -> Result<()> {
 /// As [`ensure`], for a container engine of our own.
 pub(crate) fn ensure_engine() -> Result<()> {
     install(&ENGINE_NEEDS, "Debian starts an engine with it where systemd runs; it is used then")
+}
+
+/// As [`ensure`], for a browser without a window.
+pub(crate) fn ensure_browser() -> Result<()> {
+    install(&BROWSER_NEEDS, "nothing starts by itself with it")
 }
 
 /// As [`ensure`], for what measures requests.

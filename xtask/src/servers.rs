@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     apt::{Apt, package_of},
-    cluster,
+    axe, cluster,
     docker::Engine,
     shell, workspace,
 };
@@ -36,7 +36,8 @@ pub(crate) fn variables() -> Result<Vec<(String, PathBuf)>> {
 /// engine that this starts goes on running; the next `cargo xtask test` ends it when it ends.
 pub(crate) fn show() -> Result<()> {
     let engine = Engine::take()?;
-    for (name, path) in variables()?.into_iter().chain(engine.variables()) {
+    let axe = ("NOVA_RECOVERY_AXE".to_owned(), axe::script()?);
+    for (name, path) in variables()?.into_iter().chain(engine.variables()).chain([axe]) {
         println!("export {name}='{}'", path.display());
     }
     engine.keep();

@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
+    axe,
     docker::{Engine, images},
     openapi, packages, servers, shell, tidy, workspace,
 };
@@ -43,7 +44,9 @@ fn steps(counts: &mut Counts) -> Result<()> {
     let mut variables = Vec::new();
     step("packages", || {
         packages::ensure()?;
+        packages::ensure_browser()?;
         variables = servers::variables()?;
+        variables.push(("NOVA_RECOVERY_AXE".to_owned(), axe::script()?));
         Ok(())
     })?;
     let mut engine = None;

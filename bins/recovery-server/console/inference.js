@@ -88,6 +88,7 @@ function machine(own, now) {
       h("dd", null, `${own.ram_gb ?? "unknown"} GB`),
       h("dt", null, "Disk"),
       h("dd", null, `${own.disk_free_gb ?? "unknown"} GB free`),
+      own.notes?.length > 0 && [h("dt", null, "To know"), h("dd", null, own.notes.map((words) => h("span", { class: "line" }, words)))],
       own.detected_at && [h("dt", null, "Found out"), h("dd", null, relative(own.detected_at, now))],
     ),
     noticeOf("detect"),
@@ -147,11 +148,13 @@ function charts() {
 }
 
 /// Whether a model fits into this much memory: level and words. Four fifths leave room for a long context.
-export function fit(model, memory) {
-  const need = model.vram_estimate_gb ?? model.min_vram_gb;
+export function fit(model, { gpu, ram }) {
+  const needsNone = model.min_vram_gb === 0;
+  const [need, memory] = needsNone ? [model.min_ram_gb ?? 0, ram] : [model.vram_estimate_gb ?? model.min_vram_gb, gpu];
   const told = { fits: "ok", fits_with_shorter_context: "warn", does_not_fit: "bad" };
   if (told[model.fit]) return [told[model.fit], sentence(model.fit)];
-  if (!Number.isFinite(need) || !memory) return ["unknown", "Nobody can tell whether it fits"];
+  if (!Number.isFinite(need) || memory === null) return ["unknown", "Nobody can tell whether it fits"];
+  if (!needsNone && memory === 0) return ["bad", "Needs a GPU"];
   if (need <= memory * 0.8) return ["ok", "Fits"];
   if (need <= memory) return ["warn", "Fits with shorter context"];
   return ["bad", "Does not fit"];
@@ -160,7 +163,8 @@ export function fit(model, memory) {
 function search(hardware) {
   const { value: recommended, missing } = fact("recommended");
   if (missing || (!recommended && !models)) return null;
-  const memory = Math.max(0, ...(hardware?.gpus ?? []).map(({ vram_gb: own }) => own || 0));
+  const gpus = (hardware?.gpus ?? []).map(({ vram_gb: own }) => own);
+  const memory = { gpu: gpus.includes(null) ? null : Math.max(0, ...gpus), ram: hardware?.ram_gb ?? null };
   const list = models ?? recommended;
   const find = async (event) => {
     event.preventDefault();
@@ -193,7 +197,7 @@ function search(hardware) {
 
 function modelRow(model, memory) {
   const [level, words] = fit(model, memory);
-  const need = model.vram_estimate_gb ?? model.min_vram_gb;
+  const need = model.vram_estimate_gb ?? (model.min_vram_gb || model.min_ram_gb);
   const place = `model-${model.id}`;
   const own = fact("backend").value;
   const ollama = own?.backend === "ollama" && own.state === "ready" && (model.ollama_id ?? (model.id.includes("/") ? null : model.id));
@@ -211,7 +215,7 @@ function modelRow(model, memory) {
       { class: "line-up model" },
       h("div", { class: "name" }, h("span", { class: "strong" }, model.name ?? model.id), model.name && h("code", null, model.id), model.quantized && h("span", { class: "tag" }, "quantized")),
       h("span", { class: `state is-${level}` }, icon(level), words),
-      h("span", { class: "muted" }, Number.isFinite(need) ? `about ${need} GB` : "", Number.isFinite(model.downloads) ? ` ${count(model.downloads)} downloads` : ""),
+      h("span", { class: "muted" }, Number.isFinite(need) ? `about ${need} GB${model.min_vram_gb === 0 ? " of memory" : ""}` : "", Number.isFinite(model.downloads) ? ` ${count(model.downloads)} downloads` : ""),
       h("div", { class: "actions" }, ollama && button("Pull", pull, { busy: isBusy(place), describe: model.id }), served && button("Use …", change, { busy: isBusy(place), describe: model.id })),
     ),
     model.description && h("p", { class: "muted small" }, model.description),

@@ -29,9 +29,9 @@ export function verdict(facts) {
     services(facts) ??
     redis(facts) ??
     disk(facts) ??
+    work(facts) ??
     backups(facts) ??
     engine(facts) ??
-    work(facts) ??
     well(facts)
   );
 }
@@ -40,8 +40,10 @@ function critical({ operation, now }) {
   return operation && CRITICAL_WORK.has(operation.kind) ? underWay(operation, now) : null;
 }
 
-function work({ operation, now }) {
-  return operation ? { ...underWay(operation, now), next: "Everything else is well." } : null;
+function work(facts) {
+  if (!facts.operation) return null;
+  const elseWell = !backups(facts) && !engine(facts);
+  return { ...underWay(facts.operation, facts.now), next: elseWell ? "Everything else is well." : undefined };
 }
 
 function underWay(operation, now) {

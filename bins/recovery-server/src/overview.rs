@@ -13,8 +13,8 @@ use crate::{
     operations::Failure,
     schedule::{Checkpoints, Drills, good_checkpoints, made_checkpoints},
     view::{
-        self, BackupStatus, CheckpointStatus, DatabaseStatus, DependencyStatus, DrillStatus, LastError,
-        Status,
+        self, BackupStatus, CheckpointStatus, DatabaseStatus, DependencyStatus, DiskStatus, DrillStatus,
+        LastError, Status,
     },
 };
 
@@ -26,8 +26,12 @@ const PROBE_PATIENCE: Duration = Duration::from_millis(2500);
 impl App {
     /// The overview.
     pub async fn status(&self) -> Status {
-        let (database, backups, drill) =
-            tokio::join!(self.database_status(), self.list_backups(), self.drill_status());
+        let (database, backups, drill, disk) = tokio::join!(
+            self.database_status(),
+            self.list_backups(),
+            self.drill_status(),
+            self.disk_status()
+        );
         let checkpoints = self.checkpoint_status(backups.as_deref().unwrap_or_default()).await;
         let known = self.dependencies.known();
         Status {
@@ -35,6 +39,7 @@ impl App {
             database,
             backups: backup_status(backups),
             checkpoints,
+            disk,
             drill,
             dependencies: vec![
                 DependencyStatus::new("postgres", known.database),
@@ -104,6 +109,14 @@ impl App {
             .ok()
             .flatten()
             .unwrap_or_else(|| Err(silent("PostgreSQL")))
+    }
+
+    /// How much room the backups have.
+    async fn disk_status(&self) -> Option<DiskStatus> {
+        let backups = self.backups.clone();
+        let room = self.on_runtime(async move { backups.room().await });
+        let (free_bytes, total_bytes) = tokio::time::timeout(PATIENCE, room).await.ok()??.ok()?;
+        Some(DiskStatus { free_bytes, total_bytes })
     }
 
     /// How the backups stand that the service makes by itself.

@@ -44,6 +44,16 @@ impl Room {
     }
 }
 
+/// How many bytes can still be written to the disk of a directory, and how many it has.
+pub(crate) async fn of(directory: PathBuf) -> Result<(u64, u64), BackupError> {
+    let silent = BackupError::storage("ask for the free space", directory.clone());
+    let asked = tokio::task::spawn_blocking(move || Room::of(&directory));
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(Ok(room)) => room.map(|room| (room.available, room.total)),
+        _ => Err(silent(std::io::ErrorKind::TimedOut.into())),
+    }
+}
+
 /// Fails where fewer than `needed` bytes are free, and some to spare.
 pub(crate) fn require(directory: &Path, needed: u64) -> Result<(), BackupError> {
     let room = Room::of(directory)?;

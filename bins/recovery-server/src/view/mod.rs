@@ -33,11 +33,12 @@ pub use problem::{FieldProblem, ProblemBody};
 pub use profile::ProfileChanged;
 pub use reset_preview::ResetPreview;
 pub use service::{
-    LogLine, Replicas, RestartResult, Service, ServiceLists, ServiceLogs, ServiceRestarted, Services,
+    LastExit, LogLine, Replicas, RestartResult, Service, ServiceLists, ServiceLogs, ServiceRestarted,
+    Services,
 };
 pub use status::{
-    BackupStatus, CheckpointStatus, DatabaseStatus, DependencyStatus, DrillStatus, LastError, Live, Ready,
-    RunningOperation, SessionBegun, Status,
+    BackupStatus, CheckpointStatus, DatabaseStatus, DependencyStatus, DiskStatus, DrillStatus, LastError,
+    Live, Ready, RunningOperation, SessionBegun, Status,
 };
 
 /// A time as every answer gives it: RFC 3339, UTC, whole seconds where there is no fraction.

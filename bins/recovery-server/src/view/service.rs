@@ -8,6 +8,8 @@ use recovery_core::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::timestamp;
+
 /// One service of the platform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = ServiceStatus)]
@@ -25,6 +27,9 @@ pub struct Service {
     /// What its health check says: `healthy`, `unhealthy`, `starting`, `none` or `unknown`.
     #[schema(example = "healthy")]
     health: &'static str,
+    /// How its program ended, where it has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_exit: Option<LastExit>,
     /// The ports of the host that lead to it.
     ports: Vec<u16>,
     /// Whether the platform does without it.
@@ -37,6 +42,18 @@ pub struct Service {
     replicas: Option<Replicas>,
     #[serde(skip)]
     up: bool,
+}
+
+/// How the program of a container ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LastExit {
+    /// Its exit status; 137 is a kill, by somebody or for lack of memory.
+    #[schema(example = 137)]
+    code: i64,
+    /// When.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    at: Option<String>,
 }
 
 /// The containers of a service that is scaled.
@@ -55,6 +72,7 @@ impl Service {
             health: state.health.as_str(),
             up: state.is_up(),
             replicas: (state.containers > 1).then_some(Replicas { total: state.containers, up: state.up }),
+            last_exit: state.last_exit.map(|exit| LastExit { code: exit.code, at: exit.at.map(timestamp) }),
             service: state.service.into(),
             container_name: state.container_name,
             ports: state.ports,
@@ -69,6 +87,7 @@ impl Service {
             container_name: None,
             status: "not_found",
             health: "none",
+            last_exit: None,
             ports: Vec::new(),
             replicas: None,
             up: false,

@@ -49,6 +49,9 @@ pub struct Status {
     pub(crate) database: DatabaseStatus,
     /// The backups.
     pub(crate) backups: BackupStatus,
+    /// The disk with the backups; null where it does not answer.
+    #[schema(required)]
+    pub(crate) disk: Option<DiskStatus>,
     /// The drills of restoring.
     pub(crate) drill: DrillStatus,
     /// The backups that the service makes by itself.
@@ -130,6 +133,15 @@ pub struct BackupStatus {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hint: Option<String>,
+}
+
+/// The disk that the backups lie on.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct DiskStatus {
+    /// How many bytes can still be written to it.
+    pub(crate) free_bytes: u64,
+    /// How many bytes it has in all.
+    pub(crate) total_bytes: u64,
 }
 
 /// The drills of restoring.

@@ -76,6 +76,14 @@ impl BackupService {
         Self { keys: Some(keys), ..self }
     }
 
+    /// How many bytes can still be written to the disk with the backups, and how many it has in all.
+    ///
+    /// # Errors
+    /// Where the disk does not answer, within two seconds.
+    pub async fn room(&self) -> Result<(u64, u64), crate::BackupError> {
+        crate::space::of(self.settings.directory.clone()).await
+    }
+
     /// The path of a backup's file. A [`BackupName`] is a plain file name, so this stays in the directory.
     fn path(&self, name: &BackupName) -> PathBuf {
         self.settings.directory.join(name.as_str())

@@ -12,7 +12,7 @@ use std::{fmt, time::Duration};
 use time::OffsetDateTime;
 
 pub use labels::{ComposeLabels, Dependency};
-pub use service::ServiceState;
+pub use service::{LastExit, ServiceState};
 pub use snapshot::{EngineVersion, Snapshot, Standing};
 
 use crate::ServiceName;
@@ -192,6 +192,8 @@ pub struct Container {
     pub exit_code: Option<i64>,
     /// When its program was last started, UTC.
     pub started_at: Option<OffsetDateTime>,
+    /// When its program ended, UTC, where it has ended.
+    pub finished_at: Option<OffsetDateTime>,
     /// How often the engine has started it again by itself since somebody started it.
     pub restart_count: u64,
     /// When the engine starts it again by itself.

@@ -1,5 +1,16 @@
+use time::OffsetDateTime;
+
 use super::{Container, ContainerState, Health};
 use crate::ServiceName;
+
+/// How the program of a container ended that does not run now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastExit {
+    /// Its exit status: 137 is a kill, by somebody or for lack of memory.
+    pub code: i64,
+    /// When, UTC; `None` where the engine does not say.
+    pub at: Option<OffsetDateTime>,
+}
 
 /// What the containers of one service amount to: one where it has one, several where it is scaled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +23,8 @@ pub struct ServiceState {
     pub state: Option<ContainerState>,
     /// What the health check of the container that stands worst says.
     pub health: Health,
+    /// How the program of the container that stands worst ended, where it has ended.
+    pub last_exit: Option<LastExit>,
     /// The ports of the host that lead to the service, ascending.
     pub ports: Vec<u16>,
     /// How many containers it has.
@@ -29,6 +42,7 @@ impl ServiceState {
             container_name: None,
             state: None,
             health: Health::None,
+            last_exit: None,
             ports: Vec::new(),
             containers: 0,
             up: 0,
@@ -56,6 +70,7 @@ impl ServiceState {
             container_name: Some(worst.name.clone()),
             state: Some(worst.state),
             health: worst.health,
+            last_exit: worst.exit_code.map(|code| LastExit { code, at: worst.finished_at }),
             ports,
             containers: containers.len(),
             up: containers.iter().filter(|container| container.is_up()).count(),

@@ -58,6 +58,7 @@ impl Snapshot {
             state: ContainerState::Unknown,
             health: Health::Unknown,
             exit_code: None,
+            finished_at: None,
             started_at: None,
             ..container.clone()
         });
@@ -165,6 +166,7 @@ pub(super) mod tests {
             health: Health::of(state, Some(health)),
             health_check: None,
             exit_code: (state == ContainerState::Exited).then_some(0),
+            finished_at: None,
             started_at: None,
             restart_count: 0,
             restart_policy: RestartPolicy::Always,

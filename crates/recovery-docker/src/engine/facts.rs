@@ -39,6 +39,11 @@ pub(super) fn of_inspection(told: ContainerInspect200Response) -> Option<Contain
             .filter(|_| has_ended)
             .and_then(|code| i64::try_from(code).ok()),
         started_at: now.as_ref().and_then(|state| state.started_at.as_deref()).and_then(time_of),
+        finished_at: now
+            .as_ref()
+            .filter(|_| has_ended)
+            .and_then(|state| state.finished_at.as_deref())
+            .and_then(time_of),
         restart_count: told.restart_count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default(),
         restart_policy: match text("/RestartPolicy/Name") {
             "always" | "unless-stopped" => RestartPolicy::Always,
@@ -74,6 +79,7 @@ pub(super) fn of_summary(told: ContainerSummary) -> Option<Container> {
         health_check: None,
         exit_code: None,
         started_at: None,
+        finished_at: None,
         restart_count: 0,
         restart_policy: RestartPolicy::No,
         stop_timeout: STOP_TIMEOUT,

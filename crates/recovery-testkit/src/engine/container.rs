@@ -61,6 +61,7 @@ impl EngineContainer {
             health_check: None,
             exit_code: None,
             started_at: None,
+            finished_at: None,
             restart_count: 0,
             restart_policy: RestartPolicy::Always,
             stop_timeout: Duration::from_secs(10),
