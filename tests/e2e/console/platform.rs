@@ -92,7 +92,7 @@ async fn texts_of_others_stay_texts() {
     let page = Page::signed_in(&service).await;
     page.until_text("#audit", HOSTILE).await;
     until("the value", async || {
-        page.run("return document.getElementById('env-LOG_LEVEL')?.value").await == Value::from(HOSTILE)
+        page.run("return document.getElementById('env-LOG_LEVEL')?.value").await == HOSTILE
     })
     .await;
     page.write("#env-new", "LOG_FORMAT").await;

@@ -98,8 +98,9 @@ async fn back_up_damage_restore_roll_back() {
     page.press("#replaced", &format!("Roll back …: {replaced}")).await;
     page.write("dialog input", "nova").await;
     page.press("dialog", "Roll back").await;
-    until("the rollback", async || world.count("messages") == 1000).await;
+    // Only now: while the names are exchanged nobody can ask.
     page.until_text("#replaced", "by a rollback").await;
+    assert_eq!(world.count("messages"), 1000);
     page.until_text("#history", "Rollback").await;
 }
 
