@@ -50,3 +50,37 @@ async fn the_secret_is_rotated_through_redis_and_the_last_known_one_stays_while_
     assert_eq!(with("rotated-at-run-time").await, 200);
     assert_eq!(with(SECRET).await, 401);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_cookie_only_the_page_of_the_console_changes_something() {
+    let world = World::new();
+    let service = world.serve().await;
+    let name = service.backup().await;
+    let body = serde_json::json!({"secret": SECRET});
+    let session = format!("{BASE}/session");
+    let answer = service.send(service.request(Method::POST, &session).json(&body)).await;
+    let cookie = answer.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let delete = async |origin: Option<&str>| {
+        let path = format!("{BASE}/backups/{name}");
+        let request = service.request(Method::DELETE, &path).header("Cookie", &cookie);
+        let request = origin.into_iter().fold(request, |request, origin| request.header("Origin", origin));
+        service.send(request).await
+    };
+    // The first is one of those that may call with credentials in a header.
+    for origin in [Some("http://localhost:3000"), Some("http://evil.example"), Some("null"), None] {
+        delete(origin).await.assert_problem(403, "forbidden_origin");
+        assert_eq!(world.files(), [name.as_str()], "{origin:?}");
+    }
+    // Nobody who is not a trusted proxy says under which address it was asked for.
+    let forwarded = service
+        .request(Method::DELETE, &format!("{BASE}/backups/{name}"))
+        .header("Cookie", &cookie)
+        .header("Origin", "http://localhost")
+        .header("X-Forwarded-Host", "localhost");
+    service.send(forwarded).await.assert_problem(403, "forbidden_origin");
+    delete(Some(&service.url)).await.assert_ok();
+    assert_eq!(world.files(), Vec::<String>::new());
+    let out = service.request(Method::DELETE, &session).header("Cookie", &cookie);
+    assert_eq!(service.send(out.header("Origin", &service.url)).await.status, 204);
+    delete(Some(&service.url)).await.assert_problem(401, "unauthorized");
+}

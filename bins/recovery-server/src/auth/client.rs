@@ -7,6 +7,12 @@ use std::{
 
 use ipnet::IpNet;
 
+/// Whether an address lies in one of these networks.
+pub(crate) fn lies_in(address: IpAddr, networks: &[IpNet]) -> bool {
+    let address = address.to_canonical();
+    networks.iter().any(|network| network.contains(&address))
+}
+
 /// The address of a client, and whether it can be relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
@@ -23,7 +29,7 @@ impl Client {
         let Some(peer) = peer.map(|peer| peer.to_canonical()) else {
             return Self { address: None, certain: false };
         };
-        if !proxies.iter().any(|network| network.contains(&peer)) {
+        if !lies_in(peer, proxies) {
             return Self { address: Some(peer), certain: real_ip.is_none() && !passed_on };
         }
         match real_ip.and_then(|text| text.trim().parse::<IpAddr>().ok()) {
@@ -35,8 +41,7 @@ impl Client {
     /// Whether it is, for certain, in one of these networks.
     #[must_use]
     pub fn is_in(&self, networks: &[IpNet]) -> bool {
-        self.certain
-            && self.address.is_some_and(|address| networks.iter().any(|network| network.contains(&address)))
+        self.certain && self.address.is_some_and(|address| lies_in(address, networks))
     }
 
     /// By what its attempts are counted: an IPv4 address, or the /64 network of an IPv6 address, of which one client

@@ -3,7 +3,9 @@
 //! Knows nothing of any web framework: the HTTP layer hands in what stands in the request and turns a [`Refusal`] into
 //! an answer. Authority in a header (secret, token) was put there on purpose and is accepted under any `Host`. Ambient
 //! authority (session cookie, trusted network) is there without the sender's doing, so a web page of somebody else
-//! could borrow it: it counts only under a known `Host` and no foreign `Origin`.
+//! could borrow it: it counts only under a known `Host` and no foreign `Origin`. With the cookie, which can do
+//! everything, only the page that it was made for changes anything: no other origin, not even a listed one, and no
+//! request that keeps its origin to itself.
 
 mod client;
 mod origin;
@@ -24,6 +26,7 @@ use secrecy::SecretString;
 use tokio::runtime::Handle;
 
 pub use client::Client;
+pub(crate) use client::lies_in;
 pub use refusal::Refusal;
 pub(crate) use refusal::whole_seconds;
 pub use session::{NewSession, Sessions};
@@ -88,10 +91,14 @@ pub struct Presented<'a> {
     pub token: Option<&'a str>,
     /// The session cookie.
     pub session: Option<&'a str>,
-    /// `Host`.
+    /// `Host`, as the browser sent it: a trusted proxy may have passed it on.
     pub host: Option<&'a str>,
+    /// Whether the browser speaks TLS, which ends at a trusted proxy.
+    pub secure: bool,
     /// `Origin`.
     pub origin: Option<&'a str>,
+    /// Whether the request is one that changes something, by its method.
+    pub changes: bool,
 }
 
 /// Who is let in, besides those who show credentials.
@@ -101,7 +108,7 @@ pub struct AccessSettings {
     pub allowed_origins: Vec<String>,
     /// `Host` names besides localhost and loopback addresses, in lower case and without a port.
     pub allowed_hosts: Vec<String>,
-    /// Peers whose `X-Real-IP` names the client.
+    /// Peers whose `X-Real-IP` names the client, and who say under which address the browser reached them.
     pub trusted_proxies: Vec<IpNet>,
     /// Clients that need no credentials where nothing is destroyed or disclosed.
     pub trusted_networks: Vec<IpNet>,
@@ -183,7 +190,7 @@ impl Auth {
         if let Some(session) = presented.session
             && self.sessions.is_valid(session, self.secret.generation().await, self.clock.now())
         {
-            self.ambience.check(presented.host, presented.origin)?;
+            self.ambience.check_page(presented)?;
             return Ok(caller(Credential::Session));
         }
         if presented.client.is_in(&self.settings.trusted_networks) {
@@ -201,7 +208,8 @@ impl Auth {
     /// # Errors
     /// Where the secret is wrong, or the cookie would not be accepted under the `Host` and `Origin` of the request.
     pub async fn sign_in(&self, presented: &Presented<'_>, secret: &[u8]) -> Result<NewSession, Refusal> {
-        self.ambience.check(presented.host, presented.origin)?;
+        // Who knows the secret needs no page for it.
+        self.ambience.check_page(&Presented { changes: false, ..*presented })?;
         let generation = self.check_secret(presented.client, secret).await?;
         Ok(self.sessions.begin(generation, self.clock.now()))
     }
@@ -209,10 +217,10 @@ impl Auth {
     /// Ends the console session of the request, and returns whether it had one.
     ///
     /// # Errors
-    /// Where a foreign web page asks for it.
+    /// Where anything but the console's own page asks for it.
     pub fn sign_out(&self, presented: &Presented<'_>) -> Result<bool, Refusal> {
         let Some(session) = presented.session else { return Ok(false) };
-        self.ambience.check(presented.host, presented.origin)?;
+        self.ambience.check_page(presented)?;
         Ok(self.sessions.end(session))
     }
 

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::{AccessSettings, Refusal};
+use super::{AccessSettings, Presented, Refusal};
 
 /// The names and origins that are ours.
 pub(super) struct Ambience {
@@ -21,14 +21,32 @@ impl Ambience {
         self.origins.iter().any(|listed| listed == origin)
     }
 
+    /// For who is let in by its address: no page but ours and those that are listed.
     pub(super) fn check(&self, host: Option<&str>, origin: Option<&str>) -> Result<(), Refusal> {
-        let host = host.filter(|host| self.is_ours(host)).ok_or(Refusal::MisdirectedHost)?;
+        let host = self.own(host)?;
         match origin {
             Some(origin) if !self.lists_origin(origin) && !is_same(origin, host) => {
                 Err(Refusal::ForeignOrigin)
             }
             _ => Ok(()),
         }
+    }
+
+    /// For who is let in by the cookie: no page but the one that was served under this very address, and nothing that
+    /// changes something without a page that says so. Reading alone may come without an origin, since browsers name
+    /// none then.
+    pub(super) fn check_page(&self, presented: &Presented<'_>) -> Result<(), Refusal> {
+        let host = self.own(presented.host)?;
+        let scheme = if presented.secure { "https://" } else { "http://" };
+        match presented.origin {
+            Some(origin) if origin.starts_with(scheme) && is_same(origin, host) => Ok(()),
+            None if !presented.changes => Ok(()),
+            _ => Err(Refusal::AnotherPage),
+        }
+    }
+
+    fn own<'a>(&self, host: Option<&'a str>) -> Result<&'a str, Refusal> {
+        host.filter(|host| self.is_ours(host)).ok_or(Refusal::MisdirectedHost)
     }
 
     fn is_ours(&self, host: &str) -> bool {
@@ -58,15 +76,22 @@ fn name_of(host: &str) -> Option<&str> {
     }
 }
 
-/// Whether a page of this origin was served under this `Host`.
+/// Whether a page of this origin was served under this `Host`. A port that goes without saying may be said there.
 fn is_same(origin: &str, host: &str) -> bool {
-    let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-    authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
+    let (scheme, authority) = origin.split_once("://").unwrap_or_default();
+    let usual = match scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _ => return false,
+    };
+    authority.eq_ignore_ascii_case(host)
+        || host.strip_suffix(usual).is_some_and(|name| authority.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Client;
 
     fn check(host: Option<&str>, origin: Option<&str>, expect: Result<(), Refusal>) {
         let ambience = Ambience::new(&AccessSettings {
@@ -75,6 +100,53 @@ mod tests {
             ..AccessSettings::default()
         });
         assert_eq!(ambience.check(host, origin), expect, "{host:?} {origin:?}");
+    }
+
+    #[test]
+    fn the_cookie_changes_something_for_its_own_page_alone() {
+        let ambience = Ambience::new(&AccessSettings {
+            allowed_origins: vec!["http://localhost:3000".into()],
+            allowed_hosts: vec!["nova.lan".into()],
+            ..AccessSettings::default()
+        });
+        let presented = |host, secure, origin, changes| Presented {
+            client: Client::new(None, None, false, &[]),
+            secret: None,
+            token: None,
+            session: None,
+            host: Some(host),
+            secure,
+            origin,
+            changes,
+        };
+        for (host, secure, origin) in [
+            ("localhost:8888", false, "http://localhost:8888"),
+            ("Nova.LAN", false, "http://nova.lan"),
+            ("nova.lan:80", false, "http://nova.lan"),
+            ("nova.lan", true, "https://nova.lan"),
+            ("nova.lan:443", true, "https://nova.lan"),
+            ("[::1]:8888", false, "http://[::1]:8888"),
+        ] {
+            assert_eq!(ambience.check_page(&presented(host, secure, Some(origin), true)), Ok(()), "{origin}");
+        }
+        for (host, secure, origin) in [
+            ("localhost:8888", false, Some("http://localhost:3000")),
+            ("localhost:8888", false, Some("http://localhost")),
+            ("localhost:8888", false, Some("http://127.0.0.1:8888")),
+            ("localhost:8888", false, Some("https://localhost:8888")),
+            ("localhost:8888", true, Some("http://localhost:8888")),
+            ("nova.lan:443", false, Some("http://nova.lan")),
+            ("nova.lan", false, Some("http://nova.lan.evil.example")),
+            ("nova.lan", false, Some("null")),
+            ("nova.lan", false, Some("")),
+            ("nova.lan", false, None),
+        ] {
+            let refused = Err(Refusal::AnotherPage);
+            assert_eq!(ambience.check_page(&presented(host, secure, origin, true)), refused, "{origin:?}");
+            // Reading is for the page alone as well, where a page is named.
+            let read = ambience.check_page(&presented(host, secure, origin, false));
+            assert_eq!(read, if origin.is_some() { refused } else { Ok(()) }, "{origin:?}");
+        }
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub enum Refusal {
     /// A web page of another origin sent it.
     #[error("a web page of another origin sent the request")]
     ForeignOrigin,
+    /// The console's session came from elsewhere than the console's own page.
+    #[error("the console's session came from elsewhere than its own page")]
+    AnotherPage,
 }
 
 const HOW: &str =
@@ -84,6 +87,15 @@ impl From<Refusal> for Problem {
                 Self::new(ErrorCode::ForbiddenOrigin, "A web page of another origin may not do this.")
                     .hint("If the page is yours, list its origin in CORS_ALLOWED_ORIGINS.")
             }
+            Refusal::AnotherPage => Self::new(
+                ErrorCode::ForbiddenOrigin,
+                "The console's session counts for the console's own page, and this did not come from it.",
+            )
+            .hint(
+                "Behind a proxy, name the proxy in TRUSTED_PROXIES and let it set X-Forwarded-Proto and \
+                 X-Forwarded-Host (or Host, with its port) to what the browser asked for. A program shows credentials \
+                 in a header instead.",
+            ),
         }
     }
 }

@@ -54,7 +54,8 @@ fn mark(headers: &mut HeaderMap, listed: Option<HeaderValue>, preflight: bool) {
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
     if let Some(origin) = listed {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        // The same origins pass the check of ambient authority, so a page of theirs may use the console's cookie.
+        // For callers that ask their browser to send whatever it has along; the console's cookie helps no page but its
+        // own.
         headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         if !preflight {
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);

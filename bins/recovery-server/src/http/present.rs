@@ -2,10 +2,13 @@
 
 use actix_web::{
     HttpRequest,
-    http::header::{self, HeaderMap, HeaderName},
+    http::{
+        Method,
+        header::{self, HeaderMap, HeaderName},
+    },
 };
 
-use crate::auth::{Auth, Client, Presented};
+use crate::auth::{Auth, Client, Presented, lies_in};
 
 /// The name of the console's cookie.
 pub(super) const COOKIE: &str = "nova_recovery_session";
@@ -30,6 +33,14 @@ pub(super) fn client(auth: &Auth, request: &HttpRequest) -> Client {
 /// Everything that counts for whether it is let in.
 pub(super) fn presented<'a>(auth: &Auth, request: &'a HttpRequest) -> Presented<'a> {
     let headers = request.headers();
+    let proxies = &auth.settings().trusted_proxies;
+    let proxied = request.peer_addr().is_some_and(|peer| lies_in(peer.ip(), proxies));
+    let host = if proxied && headers.contains_key(header::X_FORWARDED_HOST) {
+        header::X_FORWARDED_HOST
+    } else {
+        header::HOST
+    };
+    let scheme = proxied.then(|| only(headers, &header::X_FORWARDED_PROTO)).flatten();
     Presented {
         client: client(auth, request),
         secret: headers
@@ -38,8 +49,10 @@ pub(super) fn presented<'a>(auth: &Auth, request: &'a HttpRequest) -> Presented<
             .filter(|s| !s.is_empty()),
         token: headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.to_str().ok()?)),
         session: cookie(headers),
-        host: only(headers, &header::HOST),
+        host: only(headers, &host),
+        secure: scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")),
         origin: origin(headers),
+        changes: !matches!(*request.method(), Method::GET | Method::HEAD),
     }
 }
 

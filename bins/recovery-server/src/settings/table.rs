@@ -307,8 +307,9 @@ pub(super) const TRUSTED_PROXIES: Variable<Vec<IpNet>> = Variable {
     about: About {
         name: "TRUSTED_PROXIES",
         alias: None,
-        meaning: "Peers whose `X-Real-IP` header names the client, for throttling and the audit log: addresses or \
-                  networks, separated by commas.",
+        meaning: "Peers whose `X-Real-IP` header names the client, for throttling and the audit log, and whose \
+                  `X-Forwarded-Proto` and `X-Forwarded-Host` say under which address a browser reached the console: \
+                  addresses or networks, separated by commas.",
         default: Described("none"),
         example: "172.18.0.0/16",
         shown: Shown::Plain,

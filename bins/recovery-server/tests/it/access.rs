@@ -179,24 +179,99 @@ async fn a_changed_secret_takes_the_place_of_the_configured_one_and_ends_session
 async fn a_session_counts_under_our_own_name_only_and_ends() {
     let world = World::new();
     let cookie = sign_in(&world).await;
-    let call = |host: &str| Call::post("backups/x/restore").header("cookie", &cookie).header("host", host);
+    let call = |host: &str| {
+        Call::post("backups/x/restore")
+            .header("cookie", &cookie)
+            .header("host", host)
+            .header("origin", &format!("http://{host}"))
+    };
     // 400: let in, even where credentials must be explicit; the name is no backup's.
     assert_eq!(world.send(call("localhost:8888")).await.status, 400);
-    assert_eq!(world.send(call("recovery:8888").header("origin", "http://recovery:8888")).await.status, 400);
-    assert_eq!(
-        world.send(call("localhost:8888").header("origin", "http://localhost:3000")).await.status,
-        400
-    );
+    assert_eq!(world.send(call("recovery:8888")).await.status, 400);
     assert_eq!(world.send(call("evil.example")).await.code(), "misdirected_host");
-    assert_eq!(
-        world.send(call("localhost:8888").header("origin", "http://evil.example")).await.code(),
-        "forbidden_origin"
-    );
-    assert_eq!(world.send(call("localhost:8888").header("origin", "null")).await.status, 403);
 
-    let sign_out = Call::delete("session").header("cookie", &cookie).header("host", "localhost:8888");
-    assert_eq!(world.send(sign_out).await.status, 204);
+    let sign_out = |origin: &str| {
+        Call::delete("session")
+            .header("cookie", &cookie)
+            .header("host", "localhost:8888")
+            .header("origin", origin)
+    };
+    assert_eq!(world.send(sign_out("http://localhost:3000")).await.code(), "forbidden_origin");
+    assert_eq!(world.send(call("localhost:8888")).await.status, 400);
+    assert_eq!(world.send(sign_out("http://localhost:8888")).await.status, 204);
     assert_eq!(world.send(call("localhost:8888")).await.status, 401);
+}
+
+#[actix_web::test]
+async fn a_session_changes_something_for_the_page_of_the_console_alone() {
+    let world = World::new();
+    let cookie = sign_in(&world).await;
+    let call = |method: &Method, path: &str| {
+        Call::new(method.clone(), path).header("cookie", &cookie).header("host", "localhost:8888")
+    };
+    let foreign = ["http://localhost:3000", "http://evil.example", "http://localhost", "null"];
+    for (method, path) in [
+        (Method::POST, "backups"),
+        (Method::POST, "backups/upload"),
+        (Method::POST, "backups/nova-backup-2026-01-31_23-59-59.tar/restore"),
+        (Method::DELETE, "backups/nova-backup-2026-01-31_23-59-59.tar"),
+        (Method::PATCH, "env"),
+        (Method::POST, "factory-reset"),
+        (Method::POST, "services/postgres/restart"),
+    ] {
+        // Not even the page of an origin that may call: with the cookie it would act for somebody who is only looking
+        // at it. And nothing that does not say where it is from.
+        for origin in foreign {
+            let answer = world.send(call(&method, path).header("origin", origin)).await;
+            assert_eq!((answer.status, answer.code()), (403, "forbidden_origin"), "{method} {path} {origin}");
+        }
+        let answer = world.send(call(&method, path)).await;
+        assert_eq!((answer.status, answer.code()), (403, "forbidden_origin"), "{method} {path}");
+        assert!(answer.json["hint"].as_str().unwrap().contains("TRUSTED_PROXIES"), "{}", answer.text);
+        let own = world.send(call(&method, path).header("origin", "http://localhost:8888")).await;
+        assert!(own.status != 401 && own.code() != "forbidden_origin", "{method} {path}: {}", own.text);
+    }
+    // Reading: browsers name no origin then, unless a page of another one asks.
+    assert_eq!(world.send(call(&Method::GET, "operations")).await.status, 200);
+    for origin in foreign {
+        assert_eq!(world.send(call(&Method::GET, "operations").header("origin", origin)).await.status, 403);
+    }
+    // The rules for credentials in a header are others.
+    let listed = call(&Method::POST, "backups").admin().header("origin", "http://localhost:3000");
+    assert_eq!(world.send(listed).await.status, 200);
+    // Nor does another page begin a session.
+    let sign_in =
+        Call::post("session").header("host", "localhost:8888").header("origin", "http://localhost:3000");
+    let answer = world.send(sign_in.json(&json!({ "secret": SECRET }).to_string())).await;
+    assert_eq!((answer.status, answer.header("set-cookie")), (403, None));
+}
+
+#[actix_web::test]
+async fn behind_a_proxy_the_address_of_the_page_is_what_a_trusted_proxy_says() {
+    let world = World::with(|settings| settings.access.allowed_hosts = vec!["nova.lan".into()]);
+    let through = |peer: &str, call: Call, host: &str| {
+        call.from(peer)
+            .header("host", "localhost:8888")
+            .header("x-forwarded-host", host)
+            .header("x-forwarded-proto", "https")
+            .header("origin", "https://nova.lan")
+    };
+    let proxy = "172.18.0.2";
+    let sign_in = || Call::post("session").json(&json!({ "secret": SECRET }).to_string());
+    let answer = world.send(through(proxy, sign_in(), "nova.lan")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let cookie = answer.header("set-cookie").unwrap().to_owned();
+    assert!(cookie.ends_with("; Secure"), "{cookie}");
+    let cookie = cookie.split(';').next().unwrap();
+
+    let call = || Call::post("backups").header("cookie", cookie);
+    assert_eq!(world.send(through(proxy, call(), "nova.lan")).await.status, 200);
+    // Under a name that is not ours, whoever it comes through.
+    assert_eq!(world.send(through(proxy, call(), "evil.example")).await.status, 421);
+    assert_eq!(world.send(through(proxy, call(), "nova.lan, evil.example")).await.status, 421);
+    // Anybody can write these headers.
+    assert_eq!(world.send(through("192.0.2.9", call(), "nova.lan")).await.status, 403);
+    assert_eq!(world.send(through("192.0.2.9", sign_in(), "nova.lan")).await.status, 403);
 }
 
 #[actix_web::test]

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::SecretText;
 use crate::{
     app::App,
-    auth::{Caller, Client, Credential, Refusal, Sessions},
+    auth::{Caller, Client, Credential, Presented, Refusal, Sessions},
     http::{
         body::{Body, Nothing, OptionalBody},
         error::ApiError,
@@ -40,11 +40,7 @@ pub(crate) async fn begin(
     let presented = presented(&app.auth, &request);
     let session = app.auth.sign_in(&presented, secret.expose_secret().as_bytes()).await?;
     note(&request, presented.client, Credential::Secret);
-    let cookie = format!(
-        "{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}",
-        session.id.expose_secret(),
-        Sessions::LIFETIME.whole_seconds()
-    );
+    let cookie = cookie(&presented, session.id.expose_secret(), Sessions::LIFETIME.whole_seconds());
     Ok(HttpResponse::Ok()
         .insert_header((SET_COOKIE, cookie))
         .json(SessionBegun { expires_at: timestamp(session.expires_at) }))
@@ -62,8 +58,13 @@ pub(crate) async fn end(
     if app.auth.sign_out(&presented)? {
         note(&request, presented.client, Credential::Session);
     }
-    let cookie = format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
-    Ok(HttpResponse::NoContent().insert_header((SET_COOKIE, cookie)).finish())
+    Ok(HttpResponse::NoContent().insert_header((SET_COOKIE, cookie(&presented, "", 0))).finish())
+}
+
+/// One that no script can read and no other site sends along; where the browser speaks TLS, never sent without.
+fn cookie(presented: &Presented<'_>, value: &str, seconds: i64) -> String {
+    let secure = if presented.secure { "; Secure" } else { "" };
+    format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}")
 }
 
 /// Tells the audit log who it was.
