@@ -28,6 +28,7 @@ mod lifecycle;
 mod outages;
 mod places;
 mod profiles;
+mod proving_ground;
 mod reset;
 mod reset_crash;
 mod reset_oracle;
