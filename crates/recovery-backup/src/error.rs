@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use recovery_core::{
     Actor, BackupName, ErrorCode, OperationId, OperationKind, Problem,
+    database::DatabaseName,
     port::{Cancelled, CommandError, DatabaseError, KeyValueError, LockError, StateError},
 };
 use time::OffsetDateTime;
@@ -51,6 +52,12 @@ pub enum BackupError {
     NoSuchRestore {
         /// The restore.
         id: OperationId,
+    },
+    /// Dropping a replaced database was cut off: nothing can be done with it but to drop it.
+    #[error("the replaced database {database} cannot be used any more: dropping it was cut off half-way")]
+    HalfDropped {
+        /// Its name.
+        database: DatabaseName,
     },
     /// The archive is not what its manifest says, or has none.
     #[error("the backup {name} is damaged: {why}")]
@@ -273,6 +280,10 @@ impl From<BackupError> for Problem {
             BackupError::NoSuchRestore { .. } => {
                 problem(ErrorCode::NotFound, "List the restores to see which can be rolled back.")
             }
+            BackupError::HalfDropped { .. } => problem(
+                ErrorCode::Conflict,
+                "Nothing was changed. Restore a backup instead; and remove what is left of it (DELETE …/restores/{id}).",
+            ),
             BackupError::Damaged { .. } => problem(
                 ErrorCode::BackupDamaged,
                 "Nothing was changed. Use another backup, or another copy of this one.",

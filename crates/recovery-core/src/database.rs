@@ -232,6 +232,9 @@ pub struct DatabaseEntry {
     pub size_bytes: Option<u64>,
     /// `datallowconn`: whether sessions may begin.
     pub accepts_sessions: bool,
+    /// A `DROP DATABASE` of it was cut off half-way: PostgreSQL lets nothing be done with it but to drop it. Servers
+    /// that do not tell (before 11.21, 12.16, 13.12, 14.9 and 15.4) never say so.
+    pub is_invalid: bool,
 }
 
 /// Everything that belongs to a database and that a dump of its contents does not hold. A database that takes the

@@ -25,6 +25,8 @@ pub(super) struct CutOff {
 pub(super) struct Found {
     /// The databases before anything was cleared up.
     pub(super) databases: Vec<DatabaseName>,
+    /// Those of them that PostgreSQL had begun to drop, and that could not be dropped wholly.
+    pub(super) half_dropped: Vec<DatabaseName>,
     /// Scratch databases that were dropped.
     pub(super) dropped: Vec<DatabaseName>,
     /// Partial directories that were removed.
@@ -76,11 +78,6 @@ impl CutOff {
         self.steps.get(step).map(|(at, _)| *at)
     }
 
-    /// Whether it was about to drop this replaced database.
-    pub(super) fn was_dropping(&self, database: &DatabaseName) -> bool {
-        self.fact("dropping", "database") == Some(database.as_str())
-    }
-
     /// What became of it; `None` where it had nothing to leave.
     pub(super) fn words(&self, found: &Found) -> Option<String> {
         match self.kind {
@@ -106,6 +103,9 @@ impl CutOff {
             }
             OperationKind::Restore | OperationKind::Rollback => Some(self.words_of_swap(found)),
             OperationKind::DropReplaced => Some(match self.fact("dropping", "database") {
+                Some(name) if found.half_dropped.iter().any(|half| half.as_str() == name) => format!(
+                    "The removal of the replaced database {name} was cut off half-way. It cannot be used any more: remove it again."
+                ),
                 Some(name) if found.has(name) => format!(
                     "The removal of the replaced database {name} was cut off. It is still there and can still be rolled back to."
                 ),
@@ -398,6 +398,18 @@ mod tests {
             still,
             "The removal of the replaced database nova__before_1 was cut off. It is still there and can still be rolled \
              back to.",
+        );
+        let half_dropped = |_: &str| {
+            let names = databases(&["nova__before_1"]);
+            Found { databases: names.clone(), half_dropped: names, ..Found::default() }
+        };
+        check(
+            kind,
+            None,
+            &dropping,
+            half_dropped,
+            "The removal of the replaced database nova__before_1 was cut off half-way. It cannot be used any more: remove \
+             it again.",
         );
         check(
             kind,

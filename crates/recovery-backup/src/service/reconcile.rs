@@ -1,7 +1,7 @@
 //! Clearing up after operations that were cut off: what exists is compared with what the journal says of them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     time::{Duration, Instant},
 };
@@ -61,8 +61,14 @@ impl BackupService {
         done.extend(self.sweep_kept_files().await?);
         let live = self.database.target()?.database.clone();
         let databases = self.database.databases().await?;
-        let gone = self.open_kept(&live, &databases, &cut_off).await;
+        let gone = self.settle_kept(&live, &databases).await;
+        done.extend(gone.iter().map(|name| format!("dropped what was left of the replaced database {name}")));
         let mut found = Found {
+            half_dropped: databases
+                .iter()
+                .filter(|entry| entry.is_invalid && !gone.contains(&entry.name))
+                .map(|entry| entry.name.clone())
+                .collect(),
             databases: databases
                 .into_iter()
                 .map(|entry| entry.name)
@@ -122,25 +128,22 @@ impl BackupService {
     }
 
     /// A removal that was cut off has closed its database, which is still good to roll back to; where the server had
-    /// begun to drop it, it is not, and cannot be opened: then the removal is done again. Returns what is gone now.
-    async fn open_kept(
-        &self,
-        live: &DatabaseName,
-        databases: &[DatabaseEntry],
-        cut_off: &[CutOff],
-    ) -> Vec<DatabaseName> {
-        let mut gone = Vec::new();
-        let closed = |entry: &&DatabaseEntry| entry.name.is_replaced_of(live) && !entry.accepts_sessions;
-        for DatabaseEntry { name, .. } in databases.iter().filter(closed) {
-            let Err(error) = self.database.open_to_sessions(name).await else { continue };
-            let result = if cut_off.iter().any(|operation| operation.was_dropping(name)) {
+    /// begun to drop it, it is good for nothing, and dropped wholly. Says what is gone now.
+    async fn settle_kept(&self, live: &DatabaseName, databases: &[DatabaseEntry]) -> BTreeSet<DatabaseName> {
+        let mut gone = BTreeSet::new();
+        for DatabaseEntry { name, accepts_sessions, is_invalid, .. } in databases {
+            if !name.is_replaced_of(live) || (*accepts_sessions && !is_invalid) {
+                continue;
+            }
+            let settled = if *is_invalid {
                 self.database.drop_database(name).await
             } else {
-                Err(error)
+                self.database.open_to_sessions(name).await
             };
-            match result {
-                Ok(()) => gone.push(name.clone()),
-                Err(error) => tracing::warn!(database = %name, %error, "a replaced database stays closed"),
+            match settled {
+                Ok(()) if *is_invalid => drop(gone.insert(name.clone())),
+                Ok(()) => {}
+                Err(error) => tracing::warn!(database = %name, %error, "a replaced database cannot be used"),
             }
         }
         gone

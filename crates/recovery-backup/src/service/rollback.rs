@@ -43,6 +43,7 @@ impl BackupService {
     ) -> Result<RollbackReport, BackupError> {
         context.report(Progress::phase("preparing"));
         let target = self.find_replaced(restore).await?;
+        self.require_whole(&target.replaced_database).await?;
         self.require_settled_files().await?;
         let (keys, keys_gone) = self.keys_before(restore, target.keys.as_ref()).await?;
         let superseded = keys.is_none() && target.keys.is_some();
@@ -89,6 +90,14 @@ impl BackupService {
         self.forget_kept_keys(target.keys.as_ref()).await?;
         self.forget_replaced(&target.replaced_database).await;
         Ok(target)
+    }
+
+    async fn require_whole(&self, database: &DatabaseName) -> Result<(), BackupError> {
+        let databases = self.database.databases().await?;
+        if databases.iter().any(|entry| entry.name == *database && entry.is_invalid) {
+            return Err(BackupError::HalfDropped { database: database.clone() });
+        }
+        Ok(())
     }
 
     /// What is kept of a restore. Fails where nothing is, or never was.

@@ -61,6 +61,33 @@ async fn what_a_cut_off_restore_leaves_is_cleared_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_drop_that_was_cut_off_leaves_is_dropped_and_never_rolled_back_to() {
+    let fixture = Fixture::small();
+    let name = fixture.create().await.filename;
+    let restored = fixture.restore(&name).await.unwrap();
+    let scratch =
+        DATABASE.parse::<recovery_core::database::DatabaseName>().unwrap().scratch(&OperationId::new());
+    fixture.server.psql("postgres", &format!("CREATE DATABASE {scratch}"));
+    // As PostgreSQL marks a database whose files it has begun to remove.
+    let mark = "UPDATE pg_database SET datconnlimit = -2 WHERE datname LIKE 'nova\\_\\_%'";
+    fixture.server.psql("postgres", mark);
+    let dump = fixture.server.pg_dump_text(DATABASE);
+
+    let context = Unwatched::new();
+    let lock = fixture.lock(OperationKind::Rollback, &context).await;
+    let refused = fixture.backups.rollback(&lock, restored.id, &context).await.unwrap_err();
+    let refused = Problem::from(refused);
+    assert_eq!(refused.code, ErrorCode::Conflict, "{refused:?}");
+    assert!(refused.detail.contains("cannot be used any more"), "{refused:?}");
+    assert_eq!(fixture.server.pg_dump_text(DATABASE), dump);
+
+    let done = fixture.backups.reconcile(&lock, &[]).await.unwrap().done;
+    assert_eq!(done.len(), 2, "{done:?}");
+    assert_eq!(fixture.databases(), [DATABASE]);
+    assert_eq!(fixture.backups.reconcile(&lock, &[]).await.unwrap().done, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_replaced_database_is_found_even_where_its_history_is_lost() {
     let fixture = Fixture::small();
     let backup = fixture.create().await;

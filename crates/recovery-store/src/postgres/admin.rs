@@ -80,9 +80,11 @@ impl DatabaseAdmin for PostgresDatabase {
         let names = session
             .query(
                 doing,
+                // DATCONNLIMIT_INVALID_DB of PostgreSQL's pg_database.h is -2.
                 "SELECT oid, datname::text, datallowconn,
                         pg_catalog.has_database_privilege(oid, 'CONNECT')
-                        OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')
+                        OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE'),
+                        datconnlimit = -2
                  FROM pg_catalog.pg_database WHERE NOT datistemplate ORDER BY datname",
                 &[],
             )
@@ -91,6 +93,7 @@ impl DatabaseAdmin for PostgresDatabase {
         for row in &names {
             let (oid, name, accepts_sessions, size_is_ours): (u32, String, bool, bool) =
                 (row.get(0), row.get(1), row.get(2), row.get(3));
+            let is_invalid = row.get(4);
             let size_bytes = if size_is_ours {
                 match size_of(&session, oid).await {
                     Ok(size) => size,
@@ -102,7 +105,7 @@ impl DatabaseAdmin for PostgresDatabase {
                 None
             };
             let name = name.parse().map_err(|_| refused(doing, "a database has no valid name"))?;
-            entries.push(DatabaseEntry { name, size_bytes, accepts_sessions });
+            entries.push(DatabaseEntry { name, size_bytes, accepts_sessions, is_invalid });
         }
         Ok(entries)
     }
@@ -206,15 +209,18 @@ impl DatabaseAdmin for PostgresDatabase {
         if *name == self.target()?.database {
             return Err(refused(doing, "the protected database is never dropped"));
         }
-        let session = self.maintenance().await?.unlimited();
         let database = Ident(name.as_str()).to_string();
         // Or clients that keep coming would make it fail. It fails itself where there is no such database, or where an
-        // earlier drop was cut off: both are for the next statement to judge.
-        let closed = session
+        // earlier drop was cut off: both are for the next statement to judge. The latter ends the session, so that the
+        // next statement needs another one.
+        let closing = self.maintenance().await?.unlimited();
+        let closed = closing
             .batch_raw(doing, &format!("ALTER DATABASE {database} ALLOW_CONNECTIONS false"))
             .await
             .is_ok();
+        drop(closing);
         crash_point("drop:closed");
+        let session = self.maintenance().await?.unlimited();
         let mut dropped = session
             .batch_about(doing, name, &format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"))
             .await;

@@ -101,6 +101,11 @@ impl contract::DatabaseFixture for RealServer {
         self.server.psql("postgres", &format!("ALTER DATABASE \"{database}\" ALLOW_CONNECTIONS false"));
     }
 
+    async fn cut_off_a_drop(&self, database: &DatabaseName) {
+        let mark = format!("UPDATE pg_database SET datconnlimit = -2 WHERE datname = '{database}'");
+        self.server.psql("postgres", &mark);
+    }
+
     fn scripts(&self, directory: &Path, table: &str, rows: u64) -> [PathBuf; 2] {
         let paths = ["definitions", "rows"].map(|name| directory.join(name));
         let lines: String = (1..=rows).map(|row| format!("{row}\n")).collect();

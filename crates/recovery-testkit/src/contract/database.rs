@@ -36,6 +36,9 @@ pub trait DatabaseFixture: Send + Sync {
     /// Closes a database to new sessions, as an interrupted swap leaves it.
     async fn close_to_sessions(&self, database: &DatabaseName);
 
+    /// Makes a database what a `DROP DATABASE` leaves that was cut off.
+    async fn cut_off_a_drop(&self, database: &DatabaseName);
+
     /// Writes two scripts of `pg_restore` that make `public.<table>` with so many rows: definitions, and rows.
     fn scripts(&self, directory: &Path, table: &str, rows: u64) -> [PathBuf; 2];
 

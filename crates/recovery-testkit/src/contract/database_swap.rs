@@ -15,6 +15,7 @@ pub(super) async fn swaps(fixture: &dyn DatabaseFixture) {
     refused(fixture).await;
     without_a_live_database(fixture).await;
     closed(fixture).await;
+    invalid(fixture).await;
     dropping(fixture).await;
 }
 
@@ -126,6 +127,18 @@ async fn closed(fixture: &dyn DatabaseFixture) {
     }
     fixture.close_to_sessions(&name).await;
     admin.drop_database(&name).await.expect("a closed database can be dropped");
+}
+
+async fn invalid(fixture: &dyn DatabaseFixture) {
+    let admin = fixture.admin();
+    let name = filled(fixture, "invalid", 1).await;
+    fixture.cut_off_a_drop(&name).await;
+    let databases = admin.databases().await.unwrap();
+    assert!(databases.iter().all(|entry| entry.is_invalid == (entry.name == name)), "{databases:?}");
+    admin.probe(&name).await.expect_err("it accepts no sessions");
+    admin.open_to_sessions(&name).await.expect_err("nothing can be changed about it");
+    admin.drop_database(&name).await.expect("an invalid database can be dropped");
+    assert!(!names(admin).await.contains(&name));
 }
 
 async fn dropping(fixture: &dyn DatabaseFixture) {

@@ -22,7 +22,7 @@ use super::{
     DatabaseFaults, DatabasePoint, FakeContents, FakeDatabase, FakeSession,
     load::FakeLoader,
     rewrite::FakeRewrite,
-    server::{Server, refused},
+    server::{Server, invalid, refused},
 };
 use crate::lock;
 
@@ -77,6 +77,7 @@ impl DatabaseAdmin for FakeDatabase {
             name: name.clone(),
             size_bytes: Some(entry.contents.size_bytes()),
             accepts_sessions: entry.accepts_sessions,
+            is_invalid: entry.is_invalid,
         };
         Ok(self.locked().databases.iter().map(entry).collect())
     }
@@ -187,7 +188,11 @@ impl DatabaseAdmin for FakeDatabase {
     async fn open_to_sessions(&self, name: &DatabaseName) -> Result<(), DatabaseError> {
         self.begin(DatabasePoint::OpenToSessions, "opening a database").await?;
         let mut server = self.locked();
-        server.get_mut(name)?.accepts_sessions = true;
+        let entry = server.get_mut(name)?;
+        if entry.is_invalid {
+            return Err(invalid("opening a database", name));
+        }
+        entry.accepts_sessions = true;
         server.note(format!("open {name}"));
         Ok(())
     }

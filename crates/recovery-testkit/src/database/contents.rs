@@ -52,6 +52,8 @@ pub struct FakeEntry {
     pub contents: FakeContents,
     /// Whether sessions may begin.
     pub accepts_sessions: bool,
+    /// Whether dropping it was cut off.
+    pub is_invalid: bool,
     /// Whether the planner has statistics of it.
     pub analyzed: bool,
     /// What holds it where it is; its slots are all in use.
@@ -77,6 +79,6 @@ impl FakeEntry {
             privileges: None,
         };
         let (contents, ties) = (FakeContents::default(), Ties::default());
-        Self { profile, contents, accepts_sessions: true, analyzed: false, ties }
+        Self { profile, contents, accepts_sessions: true, is_invalid: false, analyzed: false, ties }
     }
 }

@@ -45,6 +45,10 @@ pub(crate) fn refused(doing: impl Into<String>, why: impl Into<String>) -> Datab
     DatabaseError::Refused { doing: doing.into(), source: why.into().into() }
 }
 
+pub(crate) fn invalid(doing: impl Into<String>, name: &DatabaseName) -> DatabaseError {
+    refused(doing, format!("cannot use invalid database \"{name}\""))
+}
+
 fn not_allowed(doing: impl Into<String>) -> DatabaseError {
     DatabaseError::NotAllowed { doing: doing.into(), source: "permission denied".into() }
 }
@@ -118,7 +122,9 @@ impl Server {
     pub(crate) fn enter(&self, name: &DatabaseName, doing: &str) -> Result<&FakeEntry, DatabaseError> {
         self.check_reachable(doing)?;
         let entry = self.get(name)?;
-        if entry.accepts_sessions {
+        if entry.is_invalid {
+            Err(invalid(doing, name))
+        } else if entry.accepts_sessions {
             Ok(entry)
         } else {
             Err(refused(doing, format!("database \"{name}\" is not currently accepting connections")))

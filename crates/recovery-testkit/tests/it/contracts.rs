@@ -278,6 +278,10 @@ impl DatabaseFixture for Fixture {
         self.0.change(database, |entry| entry.accepts_sessions = false);
     }
 
+    async fn cut_off_a_drop(&self, database: &DatabaseName) {
+        self.0.change(database, |entry| entry.is_invalid = true);
+    }
+
     fn scripts(&self, directory: &Path, table: &str, rows: u64) -> [PathBuf; 2] {
         let tables = [(format!("public.{table}"), rows)].into();
         let contents = FakeContents { tables, ..FakeContents::default() };
