@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -46,8 +47,8 @@ pub struct FakeContainer {
 
 /// A Compose project with its containers and the images of an engine. Clones share it.
 ///
-/// Stricter than Compose: it panics over a call without services, over a service that is named twice, and over two
-/// changes at the same time, which Compose lets pass and no caller should make.
+/// Stricter than Compose: it panics over a call without services, over a service that is named twice, over a
+/// service that is given no time to stop, and over two changes at the same time, which Compose lets pass and no caller should make.
 #[derive(Clone)]
 pub struct FakeCompose {
     project: ProjectName,
@@ -69,6 +70,8 @@ struct State {
     missing: Vec<String>,
     demanded: Vec<String>,
     broken: Option<String>,
+    /// How long each service was given when it was last stopped.
+    graces: BTreeMap<ServiceName, Option<Duration>>,
     elsewhere: bool,
     uninstalled: bool,
 }
@@ -120,6 +123,15 @@ impl FakeCompose {
     #[must_use]
     pub fn container(&self, name: &str) -> Option<FakeContainer> {
         lock(&self.state).containers.get(name).cloned()
+    }
+
+    /// How long a service was given when it was last stopped; `None` where its definition said it.
+    ///
+    /// # Panics
+    /// Panics where it was never stopped.
+    #[must_use]
+    pub fn grace(&self, name: &str) -> Option<Duration> {
+        *lock(&self.state).graces.get(name).expect("a service that was stopped")
     }
 
     /// Takes an image away from every registry.
@@ -288,11 +300,13 @@ impl Compose for FakeCompose {
         Ok(output.join("\n"))
     }
 
-    async fn stop(&self, services: &[ServiceName]) -> Result<String, ComposeError> {
+    async fn stop(&self, services: &[ServiceName], grace: Option<Duration>) -> Result<String, ComposeError> {
+        assert!(grace != Some(Duration::ZERO), "no time to stop");
         let _changing = self.begin(services, true)?;
         self.faults.pass(ComposePoint::Stop).await?;
         let mut output = Vec::new();
         for service in services {
+            lock(&self.state).graces.insert(service.clone(), grace);
             let ran = lock(&self.state).containers.get_mut(service).map(|container| {
                 let ran = container.standing.meets(DependencyCondition::Started);
                 if ran {

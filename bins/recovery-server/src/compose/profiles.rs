@@ -150,7 +150,7 @@ async fn carry_out(
         }
         ProfileAction::Stop => {
             context.seal()?;
-            Ok(compose.stop(&chosen.services).await?)
+            Ok(compose.stop(&chosen.services, None).await?)
         }
     }
 }

@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
 
@@ -200,8 +200,9 @@ pub trait Compose: Send + Sync {
     async fn start(&self, services: &[ServiceName], progress: OnProgress<'_>)
     -> Result<String, ComposeError>;
 
-    /// Stops services; the containers stay. One that does not run is left alone. Returns what Compose said.
-    async fn stop(&self, services: &[ServiceName]) -> Result<String, ComposeError>;
+    /// Stops services; the containers stay. One that does not run is left alone. A program that has not ended after
+    /// `grace` is killed; without one, after the time that its own definition gives it. Returns what Compose said.
+    async fn stop(&self, services: &[ServiceName], grace: Option<Duration>) -> Result<String, ComposeError>;
 
     /// Pulls the images of services anew; one that is built is left alone.
     async fn pull(&self, services: &[ServiceName], progress: OnProgress<'_>) -> Result<(), ComposeError>;

@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::OnProgress;
+
 /// A server of language models does not do what it was asked to. The kinds of sickness are told apart: what helps
 /// against one is no help against another. The words hold no address and nothing that the server said.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +42,29 @@ pub enum ServerError {
     },
 }
 
+/// A model was not fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum PullError {
+    /// The server does not do what it should.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// It fetches no models: it has the one that it was started with.
+    #[error("it fetches no models")]
+    Unsupported,
+    /// It says that it cannot fetch this one.
+    #[error("it cannot fetch the model: {said}")]
+    Refused {
+        /// What it says, in one line of at most 300 characters. It may name addresses.
+        said: String,
+    },
+    /// It has begun, and nothing comes any more.
+    #[error("nothing has come for {} s", within.as_secs())]
+    Stalled {
+        /// For how long.
+        within: Duration,
+    },
+}
+
 /// What a server still has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remaining {
@@ -71,6 +96,11 @@ pub trait InferenceServer: Send + Sync {
 
     /// The names of the models that it has.
     async fn models(&self) -> Result<Vec<String>, ServerError>;
+
+    /// Lets it fetch a model, and returns when it has said that it has the whole of it. Takes as long as something
+    /// comes; `progress` hears how much that is, in bytes where the server tells. When the future is dropped, the server
+    /// stops; what it has so far it need not fetch again.
+    async fn pull(&self, model: &str, progress: OnProgress<'_>) -> Result<(), PullError>;
 }
 
 /// The gateway that leads the requests of the platform to a server of language models.

@@ -38,7 +38,7 @@ pub use document::DocumentStore;
 pub use engine::{ContainerEngine, EngineError, Exec, ExecOutput, LogLine, LogTail, OutputStream};
 pub use env_file::{EnvContent, EnvFile, EnvFileError, EnvVersion};
 pub use gpu_engine::{GpuEngine, GpuRequest, MAX_INFO, Probe};
-pub use inference::{Gateway, InferenceServer, Remaining, ServerError};
+pub use inference::{Gateway, InferenceServer, PullError, Remaining, ServerError};
 pub use journal::{Journal, JournalEntry, JournalEvent, StateError};
 pub use key_space::{Dump, KeySpace, ScanPosition};
 pub use key_value::{KeyValue, KeyValueError};

@@ -15,6 +15,8 @@ use super::{ComposeSettings, program::Program};
 const LONGEST: Duration = Duration::from_secs(6 * 3600);
 /// A service may take its time to stop: vLLM and PostgreSQL finish what they are at.
 const LONGEST_STOP: Duration = Duration::from_secs(15 * 60);
+/// What Compose takes for itself.
+const OF_COMPOSE: Duration = Duration::from_secs(60);
 /// Reading files takes no engine, and must not wait for one that hangs.
 const NO_ENGINE: &str = "unix:///nonexistent/docker.sock";
 /// A project of hundreds of services has a model of some hundred KiB.
@@ -30,7 +32,8 @@ pub(super) enum Task<'a> {
     /// List the containers of the project.
     Containers,
     Start(&'a [ServiceName]),
-    Stop(&'a [ServiceName]),
+    /// Each is given so long, where that is said.
+    Stop(&'a [ServiceName], Option<Duration>),
     Pull(&'a [ServiceName]),
     /// Remove their containers that do not run.
     Remove(&'a [ServiceName]),
@@ -43,7 +46,7 @@ impl fmt::Display for Task<'_> {
             Self::Model | Self::Check => return f.write_str("reading the Compose project"),
             Self::Containers => return f.write_str("listing the containers of the Compose project"),
             Self::Start(services) => ("starting", services),
-            Self::Stop(services) => ("stopping", services),
+            Self::Stop(services, _) => ("stopping", services),
             Self::Pull(services) => ("pulling the image of", services),
             Self::Remove(services) => ("removing the containers of", services),
         };
@@ -88,7 +91,12 @@ impl Project<'_> {
             Task::Start(services) => {
                 (&["up", "--detach", "--no-deps", "--no-build"], names(services), LONGEST)
             }
-            Task::Stop(services) => (&["stop"], names(services), LONGEST_STOP),
+            Task::Stop(services, None) => (&["stop"], names(services), LONGEST_STOP),
+            Task::Stop(services, Some(grace)) => {
+                let mut arguments = vec!["--timeout".into(), grace.as_secs().to_string().into()];
+                arguments.extend(names(services));
+                (&["stop"], arguments, LONGEST_STOP.max(*grace + OF_COMPOSE))
+            }
             Task::Remove(services) => (&["rm", "--force"], names(services), LONGEST_STOP),
             Task::Pull(services) => (&["pull", "--ignore-buildable"], names(services), LONGEST),
         };

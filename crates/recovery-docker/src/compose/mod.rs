@@ -195,7 +195,7 @@ impl Compose for ComposeCli {
         }
     }
 
-    async fn stop(&self, services: &[ServiceName]) -> Result<String, ComposeError> {
+    async fn stop(&self, services: &[ServiceName], grace: Option<Duration>) -> Result<String, ComposeError> {
         if services.is_empty() {
             return Ok(String::new());
         }
@@ -203,7 +203,7 @@ impl Compose for ComposeCli {
         let (_, model) =
             tokio::try_join!(self.containers_of_this_directory(&project), self.read_model(&project))?;
         Self::check_known(&model, services)?;
-        let task = Task::Stop(services);
+        let task = Task::Stop(services, grace);
         let output = self.run(project.command(&task), &task).await?;
         Ok(progress::done(&output.stderr_tail))
     }

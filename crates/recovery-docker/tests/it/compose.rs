@@ -22,7 +22,7 @@ async fn what_a_profile_depends_on_is_left_alone_even_where_its_definition_has_c
     fixture.project.write(".env", "DEMANDED=another value\n");
     start(&fixture.cli(), &["tool"]).await.unwrap();
     assert_eq!(fixture.inspect("tool").unwrap().1, ServiceStanding::Running);
-    fixture.cli().stop(&names(&["tool"])).await.unwrap();
+    fixture.cli().stop(&names(&["tool"]), None).await.unwrap();
     assert_eq!(
         fixture.inspect("base").unwrap(),
         base,
@@ -38,7 +38,7 @@ async fn a_project_that_is_seen_at_another_path_is_not_changed() {
     let error = start(&elsewhere, &["base"]).await.unwrap_err();
     let problem = recovery_core::Problem::from(error);
     assert!(problem.hint.unwrap().contains("Mount the project's directory"));
-    elsewhere.stop(&names(&["base"])).await.unwrap_err();
+    elsewhere.stop(&names(&["base"]), None).await.unwrap_err();
     assert_eq!(fixture.inspect("base").unwrap(), base);
     assert!(!fixture.other_directory().join("data").exists(), "no empty directory in place of the real one");
     // Where nothing runs, nothing can be lost, and the project may have moved.
@@ -135,7 +135,8 @@ async fn compose_gets_nothing_of_our_environment_and_never_touches_what_was_not_
     };
     let compose = ComposeCli::new(settings, Arc::new(runner.clone()));
     start(&compose, &["tool"]).await.unwrap();
-    compose.stop(&names(&["tool"])).await.unwrap();
+    compose.stop(&names(&["tool"]), None).await.unwrap();
+    compose.stop(&names(&["tool"]), Some(std::time::Duration::from_secs(65))).await.unwrap();
     compose.pull(&names(&["tool"]), &|_| {}).await.unwrap();
     for command in runner.calls() {
         let names: Vec<&str> = command.env.iter().map(|(name, _)| name.as_str()).collect();
@@ -155,6 +156,7 @@ async fn compose_gets_nothing_of_our_environment_and_never_touches_what_was_not_
         [
             format!("{project} up --detach --no-deps --no-build tool"),
             format!("{project} stop tool"),
+            format!("{project} stop --timeout 65 tool"),
             format!("{project} pull --ignore-buildable tool"),
         ]
     );

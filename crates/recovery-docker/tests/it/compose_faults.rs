@@ -39,7 +39,7 @@ async fn a_machine_without_compose_or_with_an_old_one_says_so() {
             compose.version().await.unwrap_err(),
             compose.model().await.unwrap_err(),
             start(&compose, &["any"]).await.unwrap_err(),
-            compose.stop(&names(&["any"])).await.unwrap_err(),
+            compose.stop(&names(&["any"]), None).await.unwrap_err(),
         ] {
             match (&error, too_old) {
                 (ComposeError::NotInstalled, None) => {}
@@ -92,7 +92,7 @@ async fn broken_and_missing_files_are_told_apart() {
     for error in [
         fixture.cli().model().await.unwrap_err(),
         start(&fixture.cli(), &["a"]).await.unwrap_err(),
-        fixture.cli().stop(&names(&["a"])).await.unwrap_err(),
+        fixture.cli().stop(&names(&["a"]), None).await.unwrap_err(),
         fixture.cli().pull(&names(&["a"]), &|_| {}).await.unwrap_err(),
     ] {
         assert!(matches!(error, ComposeError::Invalid { .. }), "{error:?}");
@@ -111,9 +111,10 @@ async fn an_engine_that_is_away_is_named() {
     for engine in ["unix:///nonexistent/docker.sock", "tcp://127.0.0.1:1"] {
         let compose = fixture.with(|settings| settings.engine = engine.to_owned());
         compose.model().await.expect("the files can be read without it");
-        for error in
-            [start(&compose, &["a"]).await.unwrap_err(), compose.stop(&names(&["a"])).await.unwrap_err()]
-        {
+        for error in [
+            start(&compose, &["a"]).await.unwrap_err(),
+            compose.stop(&names(&["a"]), None).await.unwrap_err(),
+        ] {
             assert!(matches!(error, ComposeError::EngineUnavailable), "{error:?}");
         }
     }
@@ -186,6 +187,6 @@ async fn a_dependency_that_is_not_well_is_named() {
     assert_eq!(fixture.inspect("needs-sick"), None, "one that never ran does not");
     // It is unhealthy by now, and known to be.
     assert_eq!(dependency(&["needs-sick"]).await, expect(ServiceStanding::Unhealthy));
-    compose.stop(&names(&["sick"])).await.unwrap();
+    compose.stop(&names(&["sick"]), None).await.unwrap();
     assert_eq!(dependency(&["needs-sick"]).await, expect(ServiceStanding::Exited(137)));
 }

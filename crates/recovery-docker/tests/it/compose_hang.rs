@@ -27,7 +27,7 @@ async fn an_engine_that_hangs_dies_and_comes_back_is_told_and_survived() {
     assert_eq!(fixture.inspect("base").unwrap(), base);
 
     fixture.engine.kill_hard();
-    let error = compose.stop(&names(&["tool"])).await.unwrap_err();
+    let error = compose.stop(&names(&["tool"]), None).await.unwrap_err();
     assert!(matches!(error, ComposeError::EngineUnavailable), "{error:?}");
     fixture.engine.up();
     fixture.project.compose(&["start", "base"]);

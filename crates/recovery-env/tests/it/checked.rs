@@ -140,7 +140,7 @@ impl Compose for Onlooker {
         Err(ComposeError::NotInstalled)
     }
 
-    async fn stop(&self, _: &[ServiceName]) -> Result<String, ComposeError> {
+    async fn stop(&self, _: &[ServiceName], _: Option<std::time::Duration>) -> Result<String, ComposeError> {
         Err(ComposeError::NotInstalled)
     }
 

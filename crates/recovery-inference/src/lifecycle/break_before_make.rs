@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
     Changed, Failed, Left, LifecycleError, Parts, Step, Witness,
@@ -45,11 +45,18 @@ impl BreakBeforeMake<'_> {
     pub async fn run(&self, parts: &Parts, witness: &dyn Witness) -> Result<Changed, Failed> {
         let mut left = Left::Nothing;
         if let Some(old) = self.old {
+            // The gateway may still lead requests to the old one: nobody has told it anything else.
+            if let Ok(Routed::Elsewhere) = parts.routing.keep().await {
+                let serving = Some(old.name().clone());
+                return Err(Failed { error: LifecycleError::Elsewhere, serving });
+            }
             left = match drain(parts, old, self.deadline, self.reason, witness).await {
                 Ok(left) => left,
-                // It was not stopped: it serves on.
-                Err(error) => return Err(self.back(parts, witness, None, error).await),
+                Err(error) => return Err(serves_on(parts, old, error).await),
             };
+            if let Err(error) = halt(parts, old, witness).await {
+                return Err(self.back(parts, witness, None, error).await);
+            }
         }
         let (previous, made) = self.make(parts, witness).await;
         match made {
@@ -71,17 +78,24 @@ impl BreakBeforeMake<'_> {
             let set = async {
                 let before = match &change.previous {
                     Some(previous) => previous.clone(),
-                    None => parts.models.get(&change.variable).await?,
+                    None => parts.models.get(&change.variable).await.map_err(LifecycleError::Model)?,
                 };
-                witness.previous(&before).await;
-                parts.models.set(&change.variable, &change.model).await.map(|()| before)
+                // What cannot be brought back after a crash is not changed.
+                witness.previous(&before).await?;
+                parts.models.set(&change.variable, &change.model).await.map_err(LifecycleError::Model)?;
+                Ok::<_, LifecycleError>(before)
             };
             match set.await {
                 Ok(before) => previous = Some(before),
-                Err(problem) => return (None, Err(LifecycleError::Model(problem))),
+                Err(error) => return (None, Err(error)),
             }
         }
-        (previous, serve(parts, self.new, witness).await)
+        // A model may take an hour to be fetched: whoever waits for it may have enough.
+        let made = tokio::select! {
+            made = serve(parts, self.new, witness) => made,
+            cancelled = witness.cancelled() => Err(cancelled.into()),
+        };
+        (previous, made.and_then(|model| Ok(witness.seal().map(|()| model)?)))
     }
 
     /// The way back: the old one, with the model that it had.
@@ -92,7 +106,13 @@ impl BreakBeforeMake<'_> {
         previous: Option<String>,
         error: LifecycleError,
     ) -> Failed {
-        let words = format!("{} did not come up; what was before is brought back.", self.new.label());
+        let label = self.new.label();
+        let words = match &error {
+            LifecycleError::Cancelled(_) => {
+                format!("The start of {label} was cancelled; what was before is brought back.")
+            }
+            _ => format!("{label} did not come up; what was before is brought back."),
+        };
         witness.note(Step::Error, words).await;
         if let (Some(change), Some(previous)) = (&self.model, &previous) {
             // Where that fails too, the old model cannot come up either, which is then what is told.
@@ -107,10 +127,10 @@ impl BreakBeforeMake<'_> {
     }
 }
 
-/// Tells the gateway that this server takes no more requests, waits until it has finished those it has, and stops it.
+/// Tells the gateway that this server takes no more requests, and waits until it has finished those it has.
 ///
 /// # Errors
-/// It could not be stopped.
+/// It cannot be written down, or somebody wants it taken back. The server has not been touched.
 pub(super) async fn drain(
     parts: &Parts,
     old: &BackendSpec,
@@ -121,19 +141,51 @@ pub(super) async fn drain(
     let label = old.label();
     let words = format!("{label} takes no new requests and finishes those it has: {reason}.");
     witness.step(Step::Draining, words).await?;
-    // Where Redis is away the gateway hears it later; it cannot read its settings either.
-    let _ = parts.routing.lead(Route::to(old, RouteState::Draining)).await;
-    let drain = Drain {
-        server: parts.server(old),
-        gateway: parts.gateway.as_ref(),
-        timing: parts.timing,
-        since: Instant::now(),
-        deadline,
+    let drained = async {
+        let until = Instant::now() + deadline;
+        // Without Redis the gateway cannot be told, and goes on leading requests here: the old one takes them meanwhile,
+        // though not for longer than it is given to finish.
+        while parts.routing.lead(Route::to(old, RouteState::Draining)).await.is_err()
+            && Instant::now() < until
+        {
+            let words = format!("{label} serves on until Redis is back to tell the gateway.");
+            witness.tell(Step::Draining, words);
+            sleep(parts.timing.poll).await;
+        }
+        let since = Instant::now();
+        let drain = Drain {
+            server: parts.server(old),
+            gateway: parts.gateway.as_ref(),
+            timing: parts.timing,
+            since,
+            deadline: until.saturating_duration_since(since),
+        };
+        drain.wait(&|left| witness.tell(Step::Draining, finishes(label, left))).await
     };
-    let left = drain.wait(&|left| witness.tell(Step::Draining, finishes(label, left))).await;
-    witness.note(Step::Stopping, format!("{label} is stopped.")).await;
-    parts.stop(old).await?;
-    Ok(left)
+    tokio::select! {
+        left = drained => Ok(left),
+        cancelled = witness.cancelled() => Err(cancelled.into()),
+    }
+}
+
+/// Stops a server that takes no more requests.
+///
+/// # Errors
+/// It could not be stopped.
+pub(super) async fn halt(
+    parts: &Parts,
+    old: &BackendSpec,
+    witness: &dyn Witness,
+) -> Result<(), LifecycleError> {
+    witness.note(Step::Stopping, format!("{} is stopped.", old.label())).await;
+    parts.stop(old).await
+}
+
+/// Leads requests to a server again that was to be stopped and was not touched.
+pub(super) async fn serves_on(parts: &Parts, old: &BackendSpec, error: LifecycleError) -> Failed {
+    // Its address has not changed, so the gateway may go by any mixture. Where Redis is away, it is told later.
+    let _ = parts.routing.lead(Route::to(old, RouteState::Ready)).await;
+    Failed { error, serving: Some(old.name().clone()) }
 }
 
 /// Starts a server where none serves, and leads requests to it. The gateway learns its address before it may route by

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use recovery_core::{
     ErrorCode, Problem,
-    port::{ComposeError, ServerError, StateError},
+    port::{Cancelled, ComposeError, ServerError, StateError},
 };
 
 /// A server of language models could not be brought to where it was to be.
@@ -50,12 +50,28 @@ pub enum LifecycleError {
         /// The last lines that it printed. May hold anything.
         log: Vec<String>,
     },
+    /// It has been restarted again and again, and is no better.
+    #[error("{backend} {what}, however often it is restarted")]
+    GivenUp {
+        /// Its name for people.
+        backend: String,
+        /// What is wrong with it, as part of a sentence.
+        what: String,
+        /// The last lines that it printed. May hold anything.
+        log: Vec<String>,
+    },
     /// The variable that names its model cannot be changed.
     #[error("{}", .0.detail)]
     Model(Problem),
     /// What is done cannot be written down.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The person has chosen a server of their own meanwhile, which the gateway goes by.
+    #[error("a server that is not looked after here was chosen meanwhile")]
+    Elsewhere,
+    /// Somebody wanted it taken back.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
 }
 
 fn status(exit_code: Option<i64>) -> String {
@@ -67,7 +83,10 @@ impl LifecycleError {
     #[must_use]
     pub fn log(&self) -> &[String] {
         match self {
-            Self::Ended { log, .. } | Self::CrashLoop { log, .. } | Self::Stalled { log, .. } => log,
+            Self::Ended { log, .. }
+            | Self::CrashLoop { log, .. }
+            | Self::Stalled { log, .. }
+            | Self::GivenUp { log, .. } => log,
             _ => &[],
         }
     }
@@ -76,17 +95,26 @@ impl LifecycleError {
     #[must_use]
     pub fn problem(self) -> Problem {
         let failed = |error: &Self, hint: &str| {
-            Problem::from_words(ErrorCode::ServiceFailed, error).hint(hint.to_owned())
+            // A name at the beginning is written as its makers write it: `vLLM`.
+            let problem = match error {
+                Self::Gone { .. } => Problem::from_words(ErrorCode::ServiceFailed, error),
+                _ => Problem::new(ErrorCode::ServiceFailed, format!("{error}.")),
+            };
+            problem.hint(hint.to_owned())
         };
         match self {
             Self::Compose(error) => error.into(),
             Self::State(error) => error.into(),
+            Self::Cancelled(cancelled) => cancelled.into(),
             Self::Model(problem) => problem,
+            Self::Elsewhere => Problem::from_words(ErrorCode::Conflict, &self)
+                .hint("Ask for the change again if it is wanted all the same."),
             Self::Gone { .. } => failed(&self, "Somebody has removed it. Start it again."),
             Self::Ended { .. } | Self::CrashLoop { .. } => {
                 failed(&self, "Its log says why; often the model does not fit into the memory.")
             }
             Self::Stalled { .. } => failed(&self, "Its log says how far it came."),
+            Self::GivenUp { .. } => failed(&self, "Its log says why. Start it again when that is mended."),
         }
     }
 }

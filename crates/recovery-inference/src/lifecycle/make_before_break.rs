@@ -2,7 +2,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Changed, Failed, Left, Parts, Step, Witness, drain::Drain, routing::Route, start::start};
+use super::{
+    Changed, Failed, Left, LifecycleError, Parts, Step, Witness,
+    drain::Drain,
+    routing::{Route, Routed},
+    start::start,
+};
 use crate::server::BackendSpec;
 
 /// The new server is started beside the old one. Until it answers nothing changes for anybody; then the gateway is
@@ -30,14 +35,23 @@ impl MakeBeforeBreak<'_> {
             witness.step(Step::Starting, began).await?;
             start(parts, self.new, witness).await
         };
-        let model = match started.await {
+        let started = tokio::select! {
+            started = started => started,
+            cancelled = witness.cancelled() => Err(cancelled.into()),
+        };
+        // Whoever wants it taken back from here on comes too late: requests go to the new one.
+        let model = match started.and_then(|model| Ok(witness.seal().map(|()| model)?)) {
             Ok(model) => model,
             Err(error) => {
                 parts.remove(self.new).await;
                 return Err(Failed { error, serving: Some(self.old.name().clone()) });
             }
         };
-        let since = self.switch(parts, witness).await;
+        let Some(since) = self.switch(parts, witness).await else {
+            parts.remove(self.new).await;
+            let serving = Some(self.old.name().clone());
+            return Err(Failed { error: LifecycleError::Elsewhere, serving });
+        };
         let drain = Drain {
             server: parts.server(self.old),
             gateway: parts.gateway.as_ref(),
@@ -53,11 +67,17 @@ impl MakeBeforeBreak<'_> {
     }
 
     /// Leads requests to the new one. Without Redis the gateway cannot be told, and both go on until it can: to stop
-    /// the old one would be to drop requests.
-    async fn switch(&self, parts: &Parts, witness: &dyn Witness) -> Instant {
+    /// the old one would be to drop requests. `None` where the gateway goes by what the person has chosen meanwhile,
+    /// which may still lead to the old one.
+    async fn switch(&self, parts: &Parts, witness: &dyn Witness) -> Option<Instant> {
         let (old, new) = (self.old.label(), self.new.label());
         witness.note(Step::Draining, format!("{new} answers; the gateway is told.")).await;
-        while parts.routing.lead(Route::beside(self.new)).await.is_err() {
+        loop {
+            match parts.routing.lead(Route::beside(self.new)).await {
+                Ok(Routed::Elsewhere) => return None,
+                Ok(_) => break,
+                Err(_) => {}
+            }
             let words = format!("{new} answers; {old} serves on until Redis is back to tell the gateway.");
             witness.tell(Step::Starting, words);
             sleep(parts.timing.poll).await;
@@ -65,7 +85,7 @@ impl MakeBeforeBreak<'_> {
         let since = Instant::now();
         let words = format!("{new} answers; {old} goes on until the gateway certainly knows of it.");
         witness.tell(Step::Draining, words);
-        since
+        Some(since)
     }
 }
 

@@ -18,12 +18,15 @@ mod start;
 mod status;
 mod timing;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use recovery_core::{
-    Problem,
-    port::{Compose, ContainerEngine, Gateway, InferenceServer, Remaining, ServerError, StateError},
+    Problem, Progress,
+    port::{
+        Cancelled, Compose, ContainerEngine, Gateway, InferenceServer, OnProgress, PullError, Remaining,
+        ServerError, StateError,
+    },
 };
 
 pub use break_before_make::{BreakBeforeMake, ModelChange};
@@ -33,7 +36,8 @@ pub use error::LifecycleError;
 pub use make_before_break::MakeBeforeBreak;
 pub use monitor::{Monitor, Sickness, Verdict};
 pub use owner::{
-    Begun, Done, InvalidModelName, Lifecycle, Memory, MemoryView, ModelName, Owner, Refusal, STATE_KEY, Wish,
+    Begun, Done, Herald, InvalidModelName, Lifecycle, Memory, MemoryView, ModelName, Owner, Puller, Refusal,
+    STATE_KEY, Wish,
 };
 pub use routing::{Route, RouteState, Routed, Routing, Selection};
 pub use status::{State, Status, Step};
@@ -64,11 +68,21 @@ pub trait Witness: Send + Sync {
         let _ = self.step(step, detail).await;
     }
 
-    /// The model that a server had before it is given another one: written down if that is possible.
-    async fn previous(&self, model: &str);
+    /// The model that a server had before it is given another one: durable when this returns, so that it comes back
+    /// whatever happens next.
+    async fn previous(&self, model: &str) -> Result<(), StateError>;
 
     /// Something to show, many times a second if need be.
     fn tell(&self, step: Step, detail: String);
+
+    /// The same while an image is fetched, of which so much is there.
+    fn fetching(&self, detail: String, progress: Progress);
+
+    /// Returns when somebody wants the change taken back; never, where nobody does.
+    async fn cancelled(&self) -> Cancelled;
+
+    /// From here on the change cannot be taken back. Fails where somebody wanted that before.
+    fn seal(&self) -> Result<(), Cancelled>;
 }
 
 /// What a change works with.
@@ -91,15 +105,22 @@ pub struct Parts {
     pub timing: Timing,
 }
 
+/// How much longer than it needs itself a server is given to stop: the engine must not kill it before its own time is
+/// over.
+const MORE_GRACE: Duration = Duration::from_secs(5);
+
 impl Parts {
     /// The client of a server.
     fn server(&self, spec: &BackendSpec) -> &dyn InferenceServer {
         self.servers.get(spec.name()).map_or(&Nowhere, AsRef::as_ref)
     }
 
-    /// Stops a server, which cuts off what it still has to do.
+    /// Stops a server, which cuts off what it still has to do. It is given at least as long as its container says.
     async fn stop(&self, spec: &BackendSpec) -> Result<(), LifecycleError> {
-        self.compose.stop(std::slice::from_ref(spec.service())).await?;
+        let snapshot = self.engine.snapshot();
+        let own = snapshot.of_service(spec.service()).map(|container| container.stop_timeout).max();
+        let grace = own.unwrap_or_default().max(spec.stop_grace() + MORE_GRACE);
+        self.compose.stop(std::slice::from_ref(spec.service()), Some(grace)).await?;
         Ok(())
     }
 
@@ -132,6 +153,10 @@ impl InferenceServer for Nowhere {
 
     async fn models(&self) -> Result<Vec<String>, ServerError> {
         Err(nowhere())
+    }
+
+    async fn pull(&self, _model: &str, _progress: OnProgress<'_>) -> Result<(), PullError> {
+        Err(nowhere().into())
     }
 }
 

@@ -11,6 +11,8 @@ pub enum Sickness {
     Gone,
     /// Its container ended, and nobody stopped it.
     Ended,
+    /// It is up now, and has ended since the last look.
+    EndsAgain,
     /// Nothing listens at its address.
     Closed,
     /// It answers with this status.
@@ -27,6 +29,7 @@ impl fmt::Display for Sickness {
         match self {
             Self::Gone => f.write_str("has no container any more"),
             Self::Ended => f.write_str("has ended"),
+            Self::EndsAgain => f.write_str("ends again and again"),
             Self::Closed => f.write_str("does not listen"),
             Self::Status(status) => write!(f, "answers with status {status}"),
             Self::Hung => f.write_str("takes requests and does not answer"),

@@ -119,6 +119,8 @@ struct Inner {
     /// Addresses that were written here, and may be replaced.
     ours: BTreeSet<String>,
     elsewhere: bool,
+    /// Somebody has asked for a server of ours, and that does not stand there yet: what does was chosen before.
+    claimed: bool,
 }
 
 impl Routing {
@@ -126,7 +128,7 @@ impl Routing {
     #[must_use]
     pub fn new(store: Arc<dyn KeyValue>, backends: &Backends, timing: Timing) -> Self {
         let ours = backends.iter().map(|spec| spec.address().to_owned()).collect();
-        let inner = Inner { wanted: None, standing: None, ours, elsewhere: false };
+        let inner = Inner { wanted: None, standing: None, ours, elsewhere: false, claimed: false };
         Self { store, timing, inner: Mutex::new(inner) }
     }
 
@@ -144,9 +146,13 @@ impl Routing {
         (inner.elsewhere, inner.wanted) = (true, None);
     }
 
-    /// Somebody asks for a server that is looked after here: what was chosen before no longer counts.
+    /// Somebody asks for a server that is looked after here: what was chosen before no longer counts, and its name,
+    /// which they may have written in the same moment, is put right.
     pub async fn claim(&self) {
-        self.inner.lock().await.elsewhere = false;
+        let mut inner = self.inner.lock().await;
+        (inner.elsewhere, inner.claimed) = (false, true);
+        // Without Redis it is done later.
+        let _ = self.apply(&mut inner).await;
     }
 
     /// Leads requests so from now on.
@@ -167,7 +173,7 @@ impl Routing {
     pub async fn keep(&self) -> Result<Routed, KeyValueError> {
         let mut inner = self.inner.lock().await;
         let chosen = selection(&self.read(BACKEND).await?);
-        if chosen == Selection::Elsewhere && inner.wanted.is_some() && inner.standing.is_some() {
+        if chosen == Selection::Elsewhere && inner.wanted.is_some() && !inner.claimed {
             inner.elsewhere = true;
         }
         self.apply(&mut inner).await
@@ -207,6 +213,7 @@ impl Routing {
         if state == RouteState::Ready {
             self.write(STATE, state.as_str()).await?;
         }
+        inner.claimed = false;
         Ok(if wait { Routed::ReadyAt(begun + self.timing.settled()) } else { Routed::Done })
     }
 

@@ -4,7 +4,8 @@
 //! something changes, it is waited. What ends at once, ends again and again, or stands still for long, has failed.
 
 use recovery_core::{
-    container::{Container, ContainerState},
+    Progress,
+    container::{Container, ContainerId, ContainerState},
     port::ServerError,
 };
 use tokio::time::{Instant, sleep};
@@ -23,6 +24,7 @@ const LOG_EVERY: u32 = 10;
 #[derive(PartialEq)]
 struct Sign {
     restarts: u64,
+    state: Option<ContainerState>,
     answer: &'static str,
     last_line: Option<String>,
 }
@@ -35,10 +37,11 @@ pub(super) async fn start(
 ) -> Result<Option<String>, LifecycleError> {
     let label = spec.label();
     witness.step(Step::Starting, format!("The container of {label} is started.")).await?;
-    let progress = |progress: recovery_core::Progress| match progress.phase.as_str() {
-        "pulling" => witness.tell(Step::Pulling, format!("The image of {label} is fetched.")),
+    let progress = |progress: Progress| match progress.phase.as_str() {
+        "pulling" => witness.fetching(fetched(label, &progress), progress),
         _ => witness.tell(Step::Starting, format!("The container of {label} is started.")),
     };
+    let before = running(parts, spec).await;
     parts.compose.start(std::slice::from_ref(spec.service()), &progress).await?;
     witness.step(Step::Loading, format!("{label} loads its model.")).await?;
     let server = parts.server(spec);
@@ -47,7 +50,7 @@ pub(super) async fn start(
     loop {
         let container = container(parts, spec).await?;
         if let Some(container) = &container {
-            judge(parts, spec, container).await?;
+            judge(parts, spec, container, before.as_ref()).await?;
         }
         let answer = match server.health().await {
             Ok(()) => server.ready().await,
@@ -65,7 +68,8 @@ pub(super) async fn start(
         }
         looks = looks.wrapping_add(1);
         let restarts = container.as_ref().map_or(0, |container| container.restart_count);
-        let now = Sign { restarts, answer: kind(&error), last_line: last_line.clone() };
+        let state = container.as_ref().map(|container| container.state);
+        let now = Sign { restarts, state, answer: kind(&error), last_line: last_line.clone() };
         if sign.as_ref() != Some(&now) {
             (sign, since) = (Some(now), Instant::now());
         }
@@ -88,11 +92,27 @@ async fn container(parts: &Parts, spec: &BackendSpec) -> Result<Option<Container
     container.map(Some).ok_or_else(|| LifecycleError::Gone { backend: spec.label().to_owned() })
 }
 
-async fn judge(parts: &Parts, spec: &BackendSpec, container: &Container) -> Result<(), LifecycleError> {
+/// The container that runs before the start, and how often the engine has restarted it in its life so far.
+async fn running(parts: &Parts, spec: &BackendSpec) -> Option<(ContainerId, u64)> {
+    let snapshot = parts.engine.look().await.ok()?;
+    let container = snapshot.of_service(spec.service()).next()?;
+    let runs = matches!(container.state, ContainerState::Running | ContainerState::Restarting);
+    runs.then(|| (container.id.clone(), container.restart_count))
+}
+
+async fn judge(
+    parts: &Parts,
+    spec: &BackendSpec,
+    container: &Container,
+    before: Option<&(ContainerId, u64)>,
+) -> Result<(), LifecycleError> {
     let backend = spec.label().to_owned();
-    if container.restart_count >= CRASH_LOOP {
+    // One that ran already may have been restarted weeks ago.
+    let earlier = before.filter(|(id, _)| *id == container.id).map_or(0, |(_, restarts)| *restarts);
+    let times = container.restart_count.saturating_sub(earlier);
+    if times >= CRASH_LOOP {
         let log = last_lines(parts, container).await;
-        return Err(LifecycleError::CrashLoop { backend, times: container.restart_count, log });
+        return Err(LifecycleError::CrashLoop { backend, times, log });
     }
     if matches!(container.state, ContainerState::Exited | ContainerState::Dead) {
         let log = last_lines(parts, container).await;
@@ -101,11 +121,32 @@ async fn judge(parts: &Parts, spec: &BackendSpec, container: &Container) -> Resu
     Ok(())
 }
 
+/// The last lines that a server has printed.
+pub(super) async fn last_lines_of(parts: &Parts, spec: &BackendSpec) -> Vec<String> {
+    let snapshot = parts.engine.snapshot();
+    match snapshot.of_service(spec.service()).next() {
+        Some(container) => last_lines(parts, container).await,
+        None => Vec::new(),
+    }
+}
+
 async fn last_lines(parts: &Parts, container: &Container) -> Vec<String> {
     match parts.engine.logs(&container.id, LAST_LINES).await {
         Ok(tail) => tail.lines.into_iter().map(|line| line.text).collect(),
         // What it was can be said without them.
         Err(_) => Vec::new(),
+    }
+}
+
+/// In words, how much of an image is there.
+fn fetched(label: &str, progress: &Progress) -> String {
+    // Tenths of a gigabyte, rounded down, as people read sizes of images.
+    let gb = |bytes: u64| format!("{}.{}", bytes / 1_000_000_000, bytes / 100_000_000 % 10);
+    match progress.total {
+        Some(total) => {
+            format!("The image of {label} is fetched: {} of {} GB.", gb(progress.done), gb(total))
+        }
+        None => format!("The image of {label} is fetched."),
     }
 }
 

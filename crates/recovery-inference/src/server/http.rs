@@ -59,6 +59,16 @@ impl Client {
         self.ask(Method::POST, path, Some(body), within).await
     }
 
+    /// Sends JSON, and has the answer read bit by bit. Whoever reads it has to look at its status.
+    pub(super) async fn stream(&self, path: &str, body: Value) -> Result<Response, ServerError> {
+        let request = self.http.post(format!("{}{path}", self.address)).json(&body);
+        let within = self.limits.pull;
+        match tokio::time::timeout(within, request.send()).await {
+            Ok(answer) => answer.map_err(trouble),
+            Err(_) => Err(ServerError::Hung { within }),
+        }
+    }
+
     async fn ask(
         &self,
         method: Method,
@@ -99,7 +109,7 @@ async fn read(mut answer: Response) -> Result<Vec<u8>, ServerError> {
 }
 
 /// What kind of sickness it is. A name that leads nowhere is a container that is gone: nothing listens either.
-fn trouble(error: reqwest::Error) -> ServerError {
+pub(super) fn trouble(error: reqwest::Error) -> ServerError {
     let refused = {
         let mut cause = error.source();
         let mut found = false;

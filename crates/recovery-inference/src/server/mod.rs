@@ -8,6 +8,7 @@ mod gateway;
 mod http;
 mod ollama;
 mod open_ai;
+mod pull;
 mod spec;
 
 use std::{sync::Arc, time::Duration};
@@ -29,11 +30,13 @@ pub struct Limits {
     pub quick: Duration,
     /// One token. A server that is at work lets it wait behind others.
     pub token: Duration,
+    /// The next sign that a model is being fetched. A large file that is checked gives none for minutes.
+    pub pull: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { quick: Duration::from_secs(5), token: Duration::from_secs(60) }
+        Self { quick: Duration::from_secs(5), token: Duration::from_secs(60), pull: Duration::from_secs(600) }
     }
 }
 

@@ -1,13 +1,14 @@
 //! Ollama's own interface.
 
 use async_trait::async_trait;
-use recovery_core::port::{InferenceServer, Remaining, ServerError};
+use recovery_core::port::{InferenceServer, OnProgress, PullError, Remaining, ServerError};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{
     BackendSpec, InFlight, counters,
     http::{Client, read_json},
+    pull,
 };
 
 /// An Ollama.
@@ -80,6 +81,10 @@ impl InferenceServer for Ollama {
 
     async fn models(&self) -> Result<Vec<String>, ServerError> {
         Ok(self.installed().await?.into_iter().map(|model| model.name).collect())
+    }
+
+    async fn pull(&self, model: &str, progress: OnProgress<'_>) -> Result<(), PullError> {
+        pull::pull(&self.client, model, progress).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! The interface of OpenAI, as vLLM, SGLang and llama.cpp have it.
 
 use async_trait::async_trait;
-use recovery_core::port::{InferenceServer, Remaining, ServerError};
+use recovery_core::port::{InferenceServer, OnProgress, PullError, Remaining, ServerError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -63,6 +63,10 @@ impl InferenceServer for OpenAi {
     async fn models(&self) -> Result<Vec<String>, ServerError> {
         let list: Models = self.client.json("/v1/models").await?;
         Ok(list.data.into_iter().map(|model| model.id).collect())
+    }
+
+    async fn pull(&self, _model: &str, _progress: OnProgress<'_>) -> Result<(), PullError> {
+        Err(PullError::Unsupported)
     }
 }
 

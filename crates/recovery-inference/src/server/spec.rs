@@ -137,6 +137,12 @@ impl BackendSpec {
         self.dialect
     }
 
+    /// Whether it fetches models when it is asked to; others have the one that they were started with.
+    #[must_use]
+    pub fn fetches_models(&self) -> bool {
+        self.dialect == Dialect::Ollama
+    }
+
     /// The path that tells whether it answers.
     #[must_use]
     pub fn health(&self) -> &str {
@@ -202,6 +208,13 @@ pub struct InvalidBackend {
 /// All backends, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backends(BTreeMap<BackendName, BackendSpec>);
+
+impl Default for Backends {
+    /// Those that are built in.
+    fn default() -> Self {
+        Self::configured(BTreeMap::new()).unwrap_or(Self(BTreeMap::new()))
+    }
+}
 
 impl Backends {
     /// Those that are built in, as the configuration changes them, and those that it adds.

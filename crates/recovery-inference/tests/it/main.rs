@@ -10,4 +10,5 @@
 mod detect;
 mod lifecycle;
 mod machine;
+mod pull;
 mod servers;

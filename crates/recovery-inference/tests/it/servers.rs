@@ -6,12 +6,36 @@ use recovery_core::port::{InferenceServer, Remaining, ServerError};
 use recovery_inference::server::{Backends, HttpGateway, Limits, SpecChanges, connect};
 use recovery_testkit::{FakeGateway, FakeServer, MemoryKeyValue, SpokenDialect, StandIn, contract};
 
-const LIMITS: Limits = Limits { quick: Duration::from_millis(300), token: Duration::from_millis(300) };
+pub(crate) const LIMITS: Limits = Limits {
+    quick: Duration::from_millis(300),
+    token: Duration::from_millis(300),
+    pull: Duration::from_millis(600),
+};
 
-async fn client_of(name: &str, stand_in: &StandIn) -> std::sync::Arc<dyn InferenceServer> {
-    let changes = SpecChanges { address: Some(stand_in.address()), ..SpecChanges::default() };
+pub(crate) async fn client_of(name: &str, stand_in: &StandIn) -> std::sync::Arc<dyn InferenceServer> {
+    client_at(name, stand_in.address())
+}
+
+pub(crate) fn client_at(name: &str, address: String) -> std::sync::Arc<dyn InferenceServer> {
+    let base = if name == "llamacpp" { llama_cpp() } else { SpecChanges::default() };
+    let changes = SpecChanges { address: Some(address), ..base };
     let backends = Backends::configured(BTreeMap::from([(name.parse().unwrap(), changes)])).unwrap();
     connect(backends.get(&name.parse().unwrap()).unwrap(), LIMITS).unwrap()
+}
+
+/// The server of llama.cpp, as a configuration describes it.
+pub(crate) fn llama_cpp() -> SpecChanges {
+    serde_json::from_value(serde_json::json!({
+        "label": "llama.cpp",
+        "address": "http://llamacpp:8080",
+        "in_flight": { "metrics": {
+            "path": "/metrics",
+            "counters": ["llamacpp:requests_processing", "llamacpp:requests_deferred"],
+            "tokens": "llamacpp:tokens_predicted_total",
+        } },
+        "model_variable": "LLAMACPP_MODEL",
+    }))
+    .unwrap()
 }
 
 #[tokio::test]
@@ -20,6 +44,7 @@ async fn they_keep_what_the_port_promises() {
         ("ollama", SpokenDialect::Ollama, FakeServer::uncounted("m", Duration::ZERO)),
         ("vllm", SpokenDialect::Vllm, FakeServer::new("m", Duration::ZERO)),
         ("sglang", SpokenDialect::Sglang, FakeServer::new("m", Duration::ZERO)),
+        ("llamacpp", SpokenDialect::LlamaCpp, FakeServer::new("m", Duration::ZERO)),
     ];
     for (name, dialect, server) in servers {
         // Nobody waits for what the stand-in never sends.

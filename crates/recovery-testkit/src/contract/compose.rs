@@ -1,6 +1,6 @@
 //! What `Compose` promises.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use recovery_core::{
@@ -105,13 +105,13 @@ async fn changes(fixture: &dyn ComposeFixture) {
     compose.start(&[name("tool")], &silent).await.expect("it runs already");
     assert_eq!(fixture.container("tool").await.unwrap(), tool, "what runs as defined is left alone");
 
-    compose.stop(&[name("tool"), name("helper")]).await.unwrap();
+    compose.stop(&[name("tool"), name("helper")], Some(Duration::from_secs(7))).await.unwrap();
     for stopped in ["tool", "helper"] {
         let (_, standing) = fixture.container(stopped).await.expect("its container stays");
         assert!(matches!(standing, ServiceStanding::Exited(_)), "{standing:?}");
     }
-    compose.stop(&[name("tool")]).await.expect("what does not run is left alone");
-    compose.stop(&[name("gone")]).await.expect("so is what has no container");
+    compose.stop(&[name("tool")], None).await.expect("what does not run is left alone");
+    compose.stop(&[name("gone")], None).await.expect("so is what has no container");
     assert_eq!(fixture.container("base").await.unwrap(), base, "what they depend on is never touched");
 }
 
@@ -133,7 +133,7 @@ async fn refusals(fixture: &dyn ComposeFixture) {
     let unknown = [name("bas")];
     for result in [
         compose.start(&unknown, &silent).await.map(drop),
-        compose.stop(&unknown).await.map(drop),
+        compose.stop(&unknown, None).await.map(drop),
         compose.pull(&unknown, &silent).await,
     ] {
         let error = result.expect_err("names are compared exactly");
@@ -153,7 +153,9 @@ async fn refusals(fixture: &dyn ComposeFixture) {
     assert_eq!(fixture.container("imageless").await, None);
 
     let elsewhere = fixture.elsewhere();
-    for result in [elsewhere.start(&[name("tool")], &silent).await, elsewhere.stop(&[name("base")]).await] {
+    for result in
+        [elsewhere.start(&[name("tool")], &silent).await, elsewhere.stop(&[name("base")], None).await]
+    {
         let error = result.expect_err("its containers were made elsewhere");
         assert!(matches!(error, ComposeError::Elsewhere { .. }), "{error:?}");
     }

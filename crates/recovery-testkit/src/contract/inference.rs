@@ -1,8 +1,8 @@
 //! What `InferenceServer` and `Gateway` promise.
 
-use std::time::Duration;
+use std::{sync::Mutex, time::Duration};
 
-use recovery_core::port::{Gateway, InferenceServer, Remaining, ServerError};
+use recovery_core::port::{Gateway, InferenceServer, PullError, Remaining, ServerError};
 
 use crate::{FakeGateway, FakeServer, Sickness};
 
@@ -55,6 +55,45 @@ pub async fn inference_server(client: &dyn InferenceServer, server: &FakeServer)
     }
     server.start();
     super::soon("it answers again", async || client.ready().await.is_ok()).await;
+}
+
+/// What holds of a client of a server that fetches models. `server` is what it speaks with, and runs.
+pub async fn puller(client: &dyn InferenceServer, server: &FakeServer) {
+    server.offers("small:1b", 1_000, Duration::from_millis(40));
+    let heard = Mutex::new(Vec::new());
+    let hear = |progress: recovery_core::Progress| heard.lock().unwrap().push(progress);
+    client.pull("small:1b", &hear).await.expect("it is offered");
+    assert!(client.models().await.unwrap().contains(&"small:1b".to_owned()));
+    let counted: Vec<(u64, Option<u64>)> = {
+        let heard = heard.lock().unwrap();
+        let pulling = heard.iter().filter(|progress| progress.phase == "pulling" && progress.total.is_some());
+        pulling.map(|progress| (progress.done, progress.total)).collect()
+    };
+    assert!(counted.is_sorted() && counted.len() > 1, "{counted:?}");
+    assert_eq!(counted.last(), Some(&(1_000, Some(1_000))));
+    client.pull("small:1b", &hear).await.expect("once more does no harm");
+
+    let error = client.pull("nobody/nothing", &|_| {}).await.expect_err("nobody offers it");
+    assert!(matches!(&error, PullError::Refused { said } if said.contains("does not exist")), "{error:?}");
+    server.sick(Some(Sickness::Status(500)));
+    let error = client.pull("small:1b", &|_| {}).await.unwrap_err();
+    assert!(matches!(error, PullError::Server(ServerError::Status { status: 500 })), "{error:?}");
+    server.sick(None);
+
+    server.offers("large:70b", 1_000_000, Duration::from_millis(400));
+    let begun = tokio::sync::Notify::new();
+    let hear = |_| begun.notify_one();
+    let pulling = client.pull("large:70b", &hear);
+    let stop = async {
+        begun.notified().await;
+        server.stop();
+    };
+    let (error, ()) = tokio::join!(pulling, stop);
+    let error = error.expect_err("it ended in the middle");
+    assert!(matches!(error, PullError::Server(ServerError::Broken { .. })), "{error:?}");
+    server.start();
+    super::soon("it answers again", async || client.health().await.is_ok()).await;
+    assert!(!client.models().await.unwrap().contains(&"large:70b".to_owned()), "half a model is none");
 }
 
 /// What holds of a client of a gateway. Its servers run, and its settings lead to one of them.

@@ -31,7 +31,7 @@ pub use directories::{DirectoryFixture, data_directories};
 pub use engine::{EngineDeed, EngineFixture, container_engine, container_engine_away};
 pub use env_file::{env_file, env_file_missing};
 pub use gpu_engine::gpu_engine;
-pub use inference::{gateway, inference_server};
+pub use inference::{gateway, inference_server, puller};
 pub use key_space::{key_space, key_space_away};
 pub use key_value::{key_value, key_value_away};
 pub use notifier::{notifier, notifier_away};

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use recovery_core::{
     Problem,
     container::{Container, ContainerId, ContainerState, EngineVersion, Health, Snapshot},
-    port::{ContainerEngine, EngineError, Exec, ExecOutput, LogTail},
+    port::{ContainerEngine, EngineError, Exec, ExecOutput, LogLine, LogTail},
 };
 use time::{Duration as TimeDuration, OffsetDateTime, macros::datetime};
 use tokio::sync::watch;
@@ -156,6 +156,14 @@ impl FakeEngine {
     /// Decides what becomes of a container when it is started the next time.
     pub fn destine(&self, id: &ContainerId, fate: Fate) {
         self.change(|world| world.find(id).expect("a container of this id").fate = fate);
+    }
+
+    /// Lets a container print these lines.
+    ///
+    /// # Panics
+    /// Panics where there is none of this id.
+    pub fn print(&self, id: &ContainerId, lines: impl IntoIterator<Item = LogLine>) {
+        self.change(|world| world.find(id).expect("a container of this id").log.extend(lines));
     }
 
     /// Removes a container.

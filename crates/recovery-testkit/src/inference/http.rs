@@ -21,6 +21,8 @@ pub enum SpokenDialect {
     Vllm,
     /// Those of SGLang, with its counters.
     Sglang,
+    /// Those of the server of llama.cpp, with its counters.
+    LlamaCpp,
 }
 
 /// Something on a port of this machine, until it is dropped. Nothing listens there while its server does not run.
@@ -61,6 +63,9 @@ impl StandIn {
                         tokio::spawn(async move {
                             let mut stream = accepted.expect("a connection").0;
                             let request = read(&mut stream).await;
+                            if dialect == SpokenDialect::Ollama && request.path == "/api/pull" {
+                                return pull(&mut stream, &server, &request).await;
+                            }
                             answer(&mut stream, server_answers(&server, dialect, &request).await).await;
                         });
                     }
@@ -142,6 +147,40 @@ async fn answer(stream: &mut TcpStream, answer: Option<(u16, String)>) {
     }
 }
 
+/// Answers as Ollama does when it fetches a model: a line for each sign of progress, and errors with status 200.
+async fn pull(stream: &mut TcpStream, server: &FakeServer, request: &Request) {
+    match server.answers(false).await {
+        Ok(()) => {}
+        Err(ServerError::Status { status }) => return answer(stream, Some((status, String::new()))).await,
+        Err(_) => return answer(stream, None).await,
+    }
+    let model = request.body["model"].as_str().expect("the name of a model").to_owned();
+    let (lines, mut written) = tokio::sync::mpsc::unbounded_channel::<Value>();
+    let server = server.clone();
+    tokio::spawn(async move {
+        let say = |line: Value| lines.send(line).is_ok();
+        say(json!({ "status": "pulling manifest" }));
+        let Some(bytes) = server.offered(&model) else {
+            say(json!({ "error": "pull model manifest: file does not exist" }));
+            return;
+        };
+        let mut tell = |done| {
+            let digest = "sha256:0123";
+            say(json!({ "status": "pulling 0123", "digest": digest, "total": bytes, "completed": done }));
+        };
+        if server.fetch(&model, bytes, &mut tell).await {
+            for status in ["verifying sha256 digest", "writing manifest", "success"] {
+                say(json!({ "status": status }));
+            }
+        }
+    });
+    // A client that has gone does not read it.
+    let _ = stream.write_all(b"HTTP/1.1 200 X\r\nconnection: close\r\n\r\n").await;
+    while let Some(line) = written.recv().await {
+        let _ = stream.write_all(format!("{line}\n").as_bytes()).await;
+    }
+}
+
 async fn server_answers(
     server: &FakeServer,
     dialect: SpokenDialect,
@@ -159,7 +198,11 @@ async fn server_answers(
         assert_eq!(request.body["model"].as_str(), model.as_deref(), "a model that it has");
         server.answer_one_token();
     }
-    let tags = |model: Option<String>| json!({ "models": model.map(|name| vec![json!({ "name": name, "size": 1 })]) });
+    // Ollama says `null` where there is none.
+    let tags = |names: Vec<String>| {
+        let models: Vec<Value> = names.into_iter().map(|name| json!({ "name": name, "size": 1 })).collect();
+        json!({ "models": if models.is_empty() { Value::Null } else { models.into() } })
+    };
     let metrics = |[runs, waits, tokens]: [&str; 3]| {
         let (running, made) = (server.running(), server.made().unwrap_or(0));
         format!(
@@ -168,8 +211,8 @@ async fn server_answers(
     };
     let body = match (dialect, request.path.as_str()) {
         (SpokenDialect::Ollama, "/api/version") => json!({ "version": "0.12.0" }).to_string(),
-        (SpokenDialect::Ollama, "/api/tags") => tags(model).to_string(),
-        (SpokenDialect::Ollama, "/api/ps") => tags(server.in_memory()).to_string(),
+        (SpokenDialect::Ollama, "/api/tags") => tags(server.all_models()).to_string(),
+        (SpokenDialect::Ollama, "/api/ps") => tags(server.in_memory().into_iter().collect()).to_string(),
         (SpokenDialect::Ollama, "/api/generate") => {
             if puts_away {
                 server.put_away();
@@ -178,12 +221,12 @@ async fn server_answers(
             }
             json!({ "done": true }).to_string()
         }
-        (SpokenDialect::Vllm | SpokenDialect::Sglang, "/health") => String::new(),
-        (SpokenDialect::Vllm | SpokenDialect::Sglang, "/v1/models") => {
+        (_, "/health") => String::new(),
+        (_, "/v1/models") => {
             let data: Vec<Value> = model.into_iter().map(|id| json!({ "id": id })).collect();
             json!({ "data": data }).to_string()
         }
-        (SpokenDialect::Vllm | SpokenDialect::Sglang, "/v1/completions") => {
+        (_, "/v1/completions") => {
             assert_eq!(request.body["max_tokens"], 1, "one token");
             json!({ "choices": [{ "text": "Hello" }] }).to_string()
         }
@@ -195,6 +238,11 @@ async fn server_answers(
         (SpokenDialect::Sglang, "/metrics") => {
             metrics(["sglang:num_running_reqs", "sglang:num_queue_reqs", "sglang:generation_tokens_total"])
         }
+        (SpokenDialect::LlamaCpp, "/metrics") => metrics([
+            "llamacpp:requests_processing",
+            "llamacpp:requests_deferred",
+            "llamacpp:tokens_predicted_total",
+        ]),
         _ => return Some((404, String::new())),
     };
     Some((200, body))

@@ -1,10 +1,14 @@
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use async_trait::async_trait;
-use recovery_core::port::{InferenceServer, Remaining, ServerError};
+use recovery_core::{
+    Progress,
+    port::{InferenceServer, OnProgress, PullError, Remaining, ServerError},
+};
 use tokio::{sync::watch, time::Instant};
 
 use crate::lock;
@@ -55,6 +59,10 @@ struct State {
     in_memory: bool,
     put_away: bool,
     within: Duration,
+    /// What it can fetch: how many bytes a model has.
+    offers: BTreeMap<String, u64>,
+    fetched: Vec<String>,
+    fetches_for: Duration,
 }
 
 impl FakeServer {
@@ -72,6 +80,9 @@ impl FakeServer {
             in_memory: false,
             put_away: false,
             within: Duration::from_secs(5),
+            offers: BTreeMap::new(),
+            fetched: Vec::new(),
+            fetches_for: Duration::ZERO,
         };
         Self { state: Arc::new(Mutex::new(state)), runs: watch::Sender::new((0, false)) }
     }
@@ -124,6 +135,14 @@ impl FakeServer {
     /// How long a client waits for an answer that does not come.
     pub fn hangs_for(&self, within: Duration) {
         self.state().within = within;
+    }
+
+    /// Lets it fetch a model of so many bytes when it is asked to, which takes it so long. One that counts its requests
+    /// fetches none all the same.
+    pub fn offers(&self, model: &str, bytes: u64, takes: Duration) {
+        let mut state = self.state();
+        state.offers.insert(model.to_owned(), bytes);
+        state.fetches_for = takes;
     }
 
     /// How many requests it has cut off so far.
@@ -186,6 +205,38 @@ impl FakeServer {
             _ => Instant::now().saturating_duration_since(state.loaded_at).as_secs(),
         };
         state.counts.then_some(made)
+    }
+
+    /// Every model that it has.
+    pub(super) fn all_models(&self) -> Vec<String> {
+        let state = self.state();
+        state.model.iter().chain(&state.fetched).cloned().collect()
+    }
+
+    /// How many bytes a model has that it can fetch.
+    pub(super) fn offered(&self, model: &str) -> Option<u64> {
+        self.state().offers.get(model).copied()
+    }
+
+    /// Fetches a model. `tell` hears in four parts how many bytes there are. Returns whether it came to its end.
+    pub(super) async fn fetch(&self, model: &str, bytes: u64, tell: &mut (dyn FnMut(u64) + Send)) -> bool {
+        let at = *self.runs.borrow();
+        let part = self.state().fetches_for / 4;
+        for quarter in 1..=4 {
+            tokio::time::sleep(part).await;
+            if *self.runs.borrow() != at {
+                return false;
+            }
+            tell(bytes * quarter / 4);
+        }
+        let mut state = self.state();
+        // One without any has its first one then.
+        if state.model.is_none() {
+            state.model = Some(model.to_owned());
+        } else if state.model.as_deref() != Some(model) && !state.fetched.iter().any(|known| known == model) {
+            state.fetched.push(model.to_owned());
+        }
+        true
     }
 
     pub(super) fn model(&self) -> Option<String> {
@@ -278,6 +329,22 @@ impl InferenceServer for FakeServer {
 
     async fn models(&self) -> Result<Vec<String>, ServerError> {
         self.answers(false).await?;
-        Ok(self.model().into_iter().collect())
+        Ok(self.all_models())
+    }
+
+    async fn pull(&self, model: &str, progress: OnProgress<'_>) -> Result<(), PullError> {
+        if self.state().counts {
+            return Err(PullError::Unsupported);
+        }
+        self.answers(false).await?;
+        let Some(bytes) = self.offered(model) else {
+            return Err(PullError::Refused { said: "pull model manifest: file does not exist".to_owned() });
+        };
+        let mut tell = |done| progress(Progress::bytes("pulling", done, Some(bytes)));
+        if self.fetch(model, bytes, &mut tell).await {
+            Ok(())
+        } else {
+            Err(ServerError::Broken { source: "the connection was reset".into() }.into())
+        }
     }
 }

@@ -115,6 +115,13 @@ async fn inference_server() {
 }
 
 #[tokio::test]
+async fn puller() {
+    let server = FakeServer::uncounted("m", Duration::ZERO);
+    server.start();
+    contract::puller(&server, &server).await;
+}
+
+#[tokio::test]
 async fn gateway() {
     let server = FakeServer::new("m", Duration::ZERO);
     server.start();

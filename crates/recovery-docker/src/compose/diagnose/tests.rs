@@ -243,6 +243,6 @@ fn the_rest_is_told_in_compose_s_own_words() {
     starting(1, "Error: https://user:hunter2@host failed", "starting tool failed: … failed");
     starting(1, "", "starting tool failed");
     let long = "é".repeat(1000);
-    let error = failed(&Task::Stop(&services("tool")), 1, &long).to_string();
+    let error = failed(&Task::Stop(&services("tool"), None), 1, &long).to_string();
     assert_eq!(error.chars().count(), "stopping tool failed: ".len() + 300);
 }

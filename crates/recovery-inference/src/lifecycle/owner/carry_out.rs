@@ -11,7 +11,9 @@ use super::{
 use crate::{
     lifecycle::{
         BreakBeforeMake, Changed, Failed, Left, LifecycleError, MakeBeforeBreak, ModelChange, Parts,
-        Protocol, Route, RouteState, break_before_make::drain, choose,
+        Protocol, Route, RouteState,
+        break_before_make::{drain, halt, serves_on},
+        choose,
     },
     server::{BackendName, BackendSpec},
 };
@@ -99,8 +101,13 @@ async fn stop(
 ) -> Result<Done, Failed> {
     let mut left = Left::Nothing;
     if let Some(old) = old {
-        let drained = drain(parts, old, pending.deadline(), "it is to be stopped", told).await;
-        left = drained.map_err(|error| Failed { error, serving: Some(old.name().clone()) })?;
+        left = match drain(parts, old, pending.deadline(), "it is to be stopped", told).await {
+            Ok(left) => left,
+            Err(error) => return Err(serves_on(parts, old, error).await),
+        };
+        if let Err(error) = halt(parts, old, told).await {
+            return Err(Failed { error, serving: Some(old.name().clone()) });
+        }
         let _ = parts.routing.lead(Route::to(old, RouteState::Stopped)).await;
     }
     Ok(Done { serving: None, model: None, left, warning: None })

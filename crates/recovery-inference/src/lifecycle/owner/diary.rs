@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use recovery_core::{
     Progress,
-    port::{DocumentStore, KeyValue, OperationContext, StateError},
+    port::{Cancelled, DocumentStore, KeyValue, OperationContext, StateError},
 };
 use serde_json::json;
 use tokio::sync::watch;
@@ -128,18 +128,36 @@ impl Witness for Told {
         Ok(())
     }
 
-    async fn previous(&self, model: &str) {
+    async fn previous(&self, model: &str) -> Result<(), StateError> {
         let previous = |record: &mut Record| {
             if let Some(change) = &mut record.change {
                 change.previous_model = Some(model.to_owned());
             }
         };
-        // Without it a crash in the next seconds leaves the new model.
-        let _ = self.diary.remember(previous).await;
+        self.diary.remember(previous).await
+    }
+
+    async fn cancelled(&self) -> Cancelled {
+        self.context.cancelled().await;
+        Cancelled
+    }
+
+    fn seal(&self) -> Result<(), Cancelled> {
+        self.context.seal()
     }
 
     fn tell(&self, step: Step, detail: String) {
-        self.context.report(Progress::phase(step.as_str()));
+        self.show(step, detail, Progress::phase(step.as_str()));
+    }
+
+    fn fetching(&self, detail: String, progress: Progress) {
+        self.show(Step::Pulling, detail, Progress { phase: Step::Pulling.as_str().to_owned(), ..progress });
+    }
+}
+
+impl Told {
+    fn show(&self, step: Step, detail: String, progress: Progress) {
+        self.context.report(progress);
         self.diary.status.send_if_modified(|status| {
             let state = match step {
                 Step::Pulling | Step::Starting | Step::Loading => State::Starting,

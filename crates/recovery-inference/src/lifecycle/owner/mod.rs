@@ -7,30 +7,39 @@
 mod carry_out;
 mod check;
 mod diary;
+mod handle;
+mod health;
+mod herald;
 mod record;
+mod take_over;
 mod wish;
 
-use std::{collections::BTreeSet, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
 use recovery_core::{
     Problem,
-    port::{DocumentStore, KeyValue, OperationContext, Unwatched},
+    port::{Cancelled, DocumentStore, KeyValue, OperationContext},
 };
 use tokio::{
-    sync::{mpsc, oneshot, watch},
-    time::{Instant, MissedTickBehavior, interval},
+    sync::{mpsc, oneshot},
+    time::{MissedTickBehavior, interval},
 };
 
 pub use diary::STATE_KEY;
+pub use handle::{Lifecycle, Puller};
+pub use herald::Herald;
 pub use wish::{Begun, Done, InvalidModelName, ModelName, Refusal, Wish};
 
-use super::{Failed, MemoryFacts, Monitor, Parts, Route, RouteState, Routed, State, Status, Step, Verdict};
+use super::{
+    Failed, LifecycleError, MemoryFacts, Monitor, Parts, Route, RouteState, Routed, State, Status, Step,
+};
 use crate::server::{BackendName, BackendSpec};
 use carry_out::carry_out;
-use check::{Seen, look};
+use check::{Look, Restarts};
 use diary::{Diary, Told, backend_of};
-use record::{Adoption, Pending, adopt};
+use herald::Silence;
+use record::Pending;
 use wish::Command;
 
 /// What is known of the memory when one server is to take the place of another.
@@ -50,58 +59,33 @@ pub struct Memory {
     pub database: u8,
 }
 
-/// Speaks with the owner. Clones speak with the same one.
-#[derive(Clone)]
-pub struct Lifecycle {
-    commands: mpsc::Sender<Command>,
-    status: watch::Receiver<Status>,
-}
-
-impl Lifecycle {
-    /// How things stand. Never waits.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        self.status.borrow().clone()
-    }
-
-    /// Hears of every change of the status.
-    #[must_use]
-    pub fn watch(&self) -> watch::Receiver<Status> {
-        self.status.clone()
-    }
-
-    /// Asks for something. The server that has to go is given `deadline` for the requests that it has; `context` is
-    /// told how far it is.
-    ///
-    /// # Errors
-    /// It is refused, and nothing has changed.
-    pub async fn ask(
-        &self,
-        wish: Wish,
-        deadline: Duration,
-        context: Arc<dyn OperationContext>,
-    ) -> Result<Begun, Refusal> {
-        let (reply, answer) = oneshot::channel();
-        let command = Command { wish, deadline, context, reply };
-        self.commands.send(command).await.map_err(|_| Refusal::Ending)?;
-        answer.await.unwrap_or(Err(Refusal::Ending))
-    }
-}
-
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Who wants a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// Somebody asked for it.
+    Somebody,
+    /// The owner goes on with what was under way, or with what it found.
+    Owner,
+    /// A sick server is restarted: whoever wants something else need not wait for that.
+    Cure,
+}
 
 /// A change that is being made.
 struct Change {
     pending: Pending,
     work: Work<Result<Done, Failed>>,
-    /// Whoever asked for it; nobody where it is the owner's own.
-    asked: Option<oneshot::Sender<Result<Done, Problem>>>,
+    /// Hears its end.
+    asked: oneshot::Sender<Result<Done, Problem>>,
+    origin: Origin,
 }
 
 /// The owner.
 pub struct Owner {
     parts: Arc<Parts>,
     memory: Arc<dyn MemoryView>,
+    herald: Arc<dyn Herald>,
     diary: Arc<Diary>,
     commands: mpsc::Receiver<Command>,
     active: Option<BackendName>,
@@ -109,7 +93,11 @@ pub struct Owner {
     /// Whether the active one did not come up when it was last restarted: that it does not run is nobody's will then.
     nursing: bool,
     change: Option<Change>,
-    look: Option<Work<Seen>>,
+    look: Option<Work<Look>>,
+    /// What the last look saw of the restarts of the active one.
+    restarts: Option<Restarts>,
+    /// Whether none serves because somebody else stopped it, or never started one: one that they start is taken over.
+    by_hand: bool,
 }
 
 impl Owner {
@@ -118,10 +106,13 @@ impl Owner {
     pub fn new(parts: Parts, memory: Arc<dyn MemoryView>, writes: Memory) -> (Self, Lifecycle) {
         let (send, commands) = mpsc::channel(16);
         let diary = Arc::new(Diary::new(writes.documents, writes.redis, writes.database));
-        let lifecycle = Lifecycle { commands: send, status: diary.status.subscribe() };
+        let parts = Arc::new(parts);
+        let (status, shared) = (diary.status.subscribe(), Arc::clone(&parts));
+        let lifecycle = Lifecycle { commands: send, status, parts: shared };
         let owner = Self {
-            parts: Arc::new(parts),
+            parts,
             memory,
+            herald: Arc::new(Silence),
             diary,
             commands,
             active: None,
@@ -129,8 +120,16 @@ impl Owner {
             nursing: false,
             change: None,
             look: None,
+            restarts: None,
+            by_hand: false,
         };
         (owner, lifecycle)
+    }
+
+    /// Lets this one tell others of what the owner begins by itself; otherwise nobody does.
+    #[must_use]
+    pub fn heralded_by(self, herald: Arc<dyn Herald>) -> Self {
+        Self { herald, ..self }
     }
 
     /// Takes over what runs, and looks after it until nobody can speak with it any more. Dropped at any moment, it
@@ -156,50 +155,17 @@ impl Owner {
                     self.saw(seen).await;
                 }
                 _ = keep.tick() => self.keep().await,
-                _ = monitor.tick() => self.start_look(),
-            }
-        }
-    }
-
-    async fn take_over(&mut self) {
-        let record = self.diary.recall().await;
-        let mut running = BTreeSet::new();
-        // Without the engine nobody knows what runs, and nothing could be done about it.
-        loop {
-            if let Ok(snapshot) = self.parts.engine.look().await {
-                let runs = |spec: &&BackendSpec| snapshot.service(spec.service()).is_running();
-                running.extend(self.parts.backends.iter().filter(runs).map(|spec| spec.name().clone()));
-                break;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(self.parts.timing.keep) => {}
-                Some(command) = self.commands.recv() => {
-                    // Whoever asked has gone where this fails.
-                    let _ = command.reply.send(Err(Refusal::EngineAway));
-                }
-            }
-        }
-        let chosen = self.parts.routing.selection().await.ok();
-        match adopt(record.as_ref(), &running, chosen.as_ref()) {
-            Adoption::HandsOff => self.hands_off().await,
-            Adoption::Nothing => self.rest(record.and_then(|record| record.active)).await,
-            Adoption::GoOn(pending) => self.begin(pending, Arc::new(Unwatched::new()), None).await,
-            Adoption::Serves(name) => {
-                let Some(spec) = self.parts.backends.get(&name).cloned() else { return };
-                match self.parts.server(&spec).ready().await {
-                    Ok(model) => self.serves(name, model).await,
-                    // It may still load its model.
-                    Err(_) => {
-                        let pending = Pending::new(Wish::Start { backend: name }, None, Duration::ZERO);
-                        self.begin(pending, Arc::new(Unwatched::new()), None).await;
-                    }
-                }
+                _ = monitor.tick() => self.tick().await,
             }
         }
     }
 
     async fn hear(&mut self, command: Command) {
         let Command { wish, deadline, context, reply } = command;
+        // Whoever asked has not waited, and does not expect anything any more.
+        if reply.is_closed() {
+            return;
+        }
         match self.check(&wish) {
             Err(refusal) => {
                 // Whoever asked has gone where this fails; so it is below.
@@ -210,15 +176,24 @@ impl Owner {
             }
             Ok(true) => {
                 let (tell, end) = oneshot::channel();
-                self.parts.routing.claim().await;
-                // Whoever asks for a server may have written its name into the gateway's settings in the same moment.
-                let _ = self.parts.routing.keep().await;
+                if wish == Wish::Stop {
+                    // A server of the person's own that they have just chosen stays chosen.
+                    let _ = self.parts.routing.keep().await;
+                } else {
+                    self.parts.routing.claim().await;
+                }
                 self.monitor = Monitor::default();
-                let old = self.active.clone();
-                self.begin(Pending::new(wish, old, deadline), context, Some(tell)).await;
+                let old = self.active.clone().or_else(|| self.given_up(&wish));
+                self.begin(Pending::new(wish, old, deadline), context, tell, Origin::Somebody).await;
                 let _ = reply.send(Ok(Begun::Accepted(end)));
             }
         }
+    }
+
+    /// To stop what serves is to stop one, too, that failed and may still run.
+    fn given_up(&self, wish: &Wish) -> Option<BackendName> {
+        let status = self.diary.status.borrow();
+        status.backend.clone().filter(|_| *wish == Wish::Stop && status.state == State::Error)
     }
 
     /// Whether a change is to be begun for a wish; not where it is the one that is being made.
@@ -233,7 +208,7 @@ impl Owner {
                 return Err(Refusal::NoModelVariable { backend: spec.label().to_owned() });
             }
         }
-        if let Some(change) = &self.change {
+        if let Some(change) = self.change.as_ref().filter(|change| change.origin != Origin::Cure) {
             let same = matches!(wish, Wish::Start { .. }) && change.pending.wish == *wish;
             return if same { Ok(false) } else { Err(Refusal::Busy) };
         }
@@ -245,13 +220,25 @@ impl Owner {
         }
     }
 
+    /// Begins what nobody asked for.
+    async fn begin_own(&mut self, pending: Pending, why: &str, origin: Origin) {
+        let (tell, end) = oneshot::channel();
+        let context = self.herald.announce(&pending.wish, why, end).await;
+        self.begin(pending, context, tell, origin).await;
+    }
+
     async fn begin(
         &mut self,
         pending: Pending,
         context: Arc<dyn OperationContext>,
-        asked: Option<oneshot::Sender<Result<Done, Problem>>>,
+        asked: oneshot::Sender<Result<Done, Problem>>,
+        origin: Origin,
     ) {
-        self.look = None;
+        // Dropped where it stands, which every step bears.
+        if let Some(cure) = self.change.take() {
+            let _ = cure.asked.send(Err(Cancelled.into()));
+        }
+        (self.look, self.restarts, self.by_hand) = (None, None, false);
         let told = Told { diary: Arc::clone(&self.diary), context };
         let state = if pending.wish == Wish::Stop { State::Draining } else { State::Starting };
         let backend = backend_of(&pending);
@@ -260,7 +247,7 @@ impl Owner {
             .await;
         let (parts, memory) = (Arc::clone(&self.parts), Arc::clone(&self.memory));
         let work = Box::pin(carry_out(parts, memory, pending.clone(), told));
-        self.change = Some(Change { pending, work, asked });
+        self.change = Some(Change { pending, work, asked, origin });
     }
 
     async fn made(&mut self, made: Result<Done, Failed>) {
@@ -273,11 +260,17 @@ impl Owner {
                 }
                 Ok(done)
             }
-            Err(failed) => Err(self.failed(&change.pending, failed, change.asked.is_none()).await),
+            Err(Failed { error: LifecycleError::Cancelled(cancelled), serving }) => {
+                match serving {
+                    Some(name) => self.serves(name, None).await,
+                    None => self.rest(backend_of(&change.pending)).await,
+                }
+                Err(cancelled.into())
+            }
+            Err(failed) => Err(self.failed(&change.pending, failed, change.origin != Origin::Somebody).await),
         };
-        if let Some(asked) = change.asked {
-            let _ = asked.send(ended);
-        }
+        // Whoever asked may have gone.
+        let _ = change.asked.send(ended);
     }
 
     async fn serves(&mut self, name: BackendName, model: Option<String>) {
@@ -302,30 +295,35 @@ impl Owner {
 
     async fn hands_off(&mut self) {
         self.parts.routing.leave().await;
-        self.look = None;
+        (self.look, self.by_hand) = (None, false);
         self.settle(None).await;
         self.diary.show(|shown| *shown = Status::default()).await;
     }
 
     /// A change failed. What it left serves on; the failure stays visible until the next change. What the owner began by
-    /// itself, it tries again.
+    /// itself, it tries again, and it goes on trying to bring back what served before.
     async fn failed(&mut self, pending: &Pending, failed: Failed, by_itself: bool) -> Problem {
+        let given_up = matches!(failed.error, LifecycleError::GivenUp { .. });
+        let log = self.herald.presentable(failed.error.log().to_vec()).await;
         let problem = failed.error.problem();
+        let words = problem.detail.clone();
+        let problem = herald::with_last_words(problem, &log);
         self.settle(failed.serving.clone()).await;
         if failed.serving.is_none()
             && let Some(spec) = backend_of(pending).and_then(|name| self.parts.backends.get(&name))
         {
-            let error = problem.detail.clone();
+            let error = words.clone();
             let _ = self.parts.routing.lead(Route { error, ..Route::to(spec, RouteState::Error) }).await;
         }
         let shown = problem.clone();
         let backend = failed.serving.or_else(|| backend_of(pending));
-        if by_itself && self.active.is_none() {
-            (self.active, self.nursing) = (backend.clone(), true);
+        if self.active.is_none() && !given_up {
+            self.active = if by_itself { backend.clone() } else { pending.old.clone() };
+            self.nursing = self.active.is_some();
         }
         self.diary
             .show(|status| {
-                let progress = Some((Step::Error, shown.detail.clone()));
+                let progress = Some((Step::Error, words));
                 *status = Status { backend, state: State::Error, model: None, progress, error: Some(shown) };
             })
             .await;
@@ -349,64 +347,6 @@ impl Owner {
         {
             self.hands_off().await;
         }
-    }
-
-    fn start_look(&mut self) {
-        let spec = self.active.as_ref().and_then(|name| self.parts.backends.get(name)).cloned();
-        if let (Some(spec), None, None) = (spec, &self.change, &self.look) {
-            let parts = Arc::clone(&self.parts);
-            self.look = Some(Box::pin(async move { look(&parts, &spec).await }));
-        }
-    }
-
-    async fn saw(&mut self, seen: Seen) {
-        let Some(name) = self.active.clone() else { return };
-        let now = Instant::now();
-        match seen {
-            Seen::Well => {
-                self.monitor.well(now);
-                if self.nursing {
-                    self.serves(name, None).await;
-                }
-            }
-            Seen::StoppedByHand if !self.nursing => self.rest(Some(name)).await,
-            Seen::StoppedByHand | Seen::Sick(_) => match self.monitor.sick(now) {
-                Verdict::Watch | Verdict::NotBefore(_) => {}
-                Verdict::Restart => {
-                    self.monitor.restarted(now);
-                    // What it has in hand it does not finish any more.
-                    let wish = Wish::Start { backend: name.clone() };
-                    let pending = Pending::new(wish, Some(name), Duration::ZERO);
-                    self.begin(pending, Arc::new(Unwatched::new()), None).await;
-                }
-                Verdict::GiveUp => {
-                    let label = self.parts.backends.get(&name).map_or(name.as_str(), BackendSpec::label);
-                    let words = match seen {
-                        Seen::Sick(sickness) => format!("{label} {sickness}, however often it is restarted."),
-                        _ => format!("{label} does not come up, however often it is restarted."),
-                    };
-                    self.give_up(name.clone(), words).await;
-                }
-            },
-        }
-    }
-
-    async fn give_up(&mut self, name: BackendName, words: String) {
-        let problem = Problem::new(recovery_core::ErrorCode::ServiceFailed, words)
-            .hint("Its log says why. Start it again when that is mended.");
-        if let Some(spec) = self.parts.backends.get(&name) {
-            let error = problem.detail.clone();
-            let _ = self.parts.routing.lead(Route { error, ..Route::to(spec, RouteState::Error) }).await;
-        }
-        self.settle(None).await;
-        self.diary
-            .show(|status| {
-                let progress = Some((Step::Error, problem.detail.clone()));
-                let backend = Some(name);
-                *status =
-                    Status { backend, state: State::Error, model: None, progress, error: Some(problem) };
-            })
-            .await;
     }
 }
 

@@ -127,6 +127,15 @@ pub enum Refusal {
         /// Its name for people.
         backend: String,
     },
+    /// None serves that could do it.
+    #[error("no inference server serves")]
+    NothingServes,
+    /// The one that serves fetches no models.
+    #[error("{backend} fetches no models: it has the one that it was started with")]
+    FetchesNothing {
+        /// Its name for people.
+        backend: String,
+    },
     /// The container engine does not answer, so that nobody knows what runs.
     #[error("the container engine does not answer yet")]
     EngineAway,
@@ -149,6 +158,9 @@ impl From<Refusal> for Problem {
             Refusal::NotActive { .. } => {
                 problem(ErrorCode::InvalidRequest).hint("Start it first; it takes the model of the .env.")
             }
+            Refusal::NothingServes => problem(ErrorCode::InvalidRequest).hint("Start Ollama first."),
+            Refusal::FetchesNothing { .. } => problem(ErrorCode::InvalidRequest)
+                .hint("Switch its model instead: it fetches the new one when it is started with it."),
             Refusal::EngineAway => problem(ErrorCode::DependencyUnavailable)
                 .hint("Check that it runs; what runs in it is then looked at first."),
             Refusal::Ending => problem(ErrorCode::DependencyUnavailable).hint("Try again in a moment."),

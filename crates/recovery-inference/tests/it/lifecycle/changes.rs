@@ -204,6 +204,40 @@ async fn a_step_that_cannot_be_written_down_is_not_made() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_model_that_could_not_be_brought_back_is_not_changed() {
+    let world = serving("vllm", Timing::default()).await;
+    let vllm = world.spec("vllm");
+    let (variable, model) = ("VLLM_MODEL".to_owned(), "org/other".to_owned());
+    let change = BreakBeforeMake {
+        old: Some(&vllm),
+        new: &vllm,
+        model: Some(ModelChange { variable, model, previous: None }),
+        deadline: DEADLINE,
+        reason: "another model",
+    };
+    let heard = Heard::default();
+    heard.forgetful.store(true, Relaxed);
+    let failed = change.run(world.parts(), &heard).await.unwrap_err();
+    assert!(matches!(failed.error, LifecycleError::State(_)), "{failed:?}");
+    assert_eq!(failed.serving.unwrap().as_str(), "vllm");
+    assert_eq!(world.models.0.lock().unwrap()["VLLM_MODEL"], "qwen");
+    assert_eq!(world.running(), ["vllm"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_is_given_longer_to_stop_than_it_needs_itself() {
+    let world = serving("sglang", Timing::default()).await;
+    beside(&world, "sglang", "vllm", &Heard::default()).await.unwrap();
+    assert_eq!(world.compose.grace("nova-sglang"), Some(Duration::from_secs(65)));
+    world
+        .engine
+        .alter(&world.container("vllm"), |container| container.stop_timeout = Duration::from_secs(300));
+    world.engine.look().await.unwrap();
+    beside(&world, "vllm", "ollama", &Heard::default()).await.unwrap();
+    assert_eq!(world.compose.grace("nova-vllm"), Some(Duration::from_secs(300)), "as its container says");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_steps_are_told_in_words_that_a_person_understands() {
     let world = serving("ollama", Timing::default()).await;
     let heard = Heard::default();

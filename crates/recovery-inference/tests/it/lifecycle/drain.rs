@@ -3,7 +3,7 @@
 use std::{sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
-use recovery_core::port::{Gateway, InferenceServer, Remaining, ServerError};
+use recovery_core::port::{Gateway, InferenceServer, OnProgress, PullError, Remaining, ServerError};
 use recovery_inference::lifecycle::{Drain, Left, Timing};
 use tokio::time::Instant;
 
@@ -48,6 +48,10 @@ impl InferenceServer for Says {
 
     async fn models(&self) -> Result<Vec<String>, ServerError> {
         Ok(Vec::new())
+    }
+
+    async fn pull(&self, _model: &str, _progress: OnProgress<'_>) -> Result<(), PullError> {
+        Err(PullError::Unsupported)
     }
 }
 

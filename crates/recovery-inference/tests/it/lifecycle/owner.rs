@@ -3,7 +3,10 @@
 use std::{sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use async_trait::async_trait;
-use recovery_core::{ErrorCode, Problem, port::OperationContext};
+use recovery_core::{
+    ErrorCode, Problem,
+    port::{ContainerEngine as _, OperationContext},
+};
 use recovery_inference::{
     lifecycle::{
         Begun, Done, Left, Lifecycle, Memory, MemoryFacts, MemoryView, Owner, Refusal, STATE_KEY, State,
@@ -14,7 +17,7 @@ use recovery_inference::{
 use recovery_testkit::{EngineContainer, MemoryDocuments, RecordingContext};
 use tokio::task::JoinHandle;
 
-use super::world::{BAD_MODEL, World};
+use super::world::{BAD_MODEL, Discreet, World};
 
 /// A machine on which two servers fit beside each other, or do not.
 struct Fits(bool);
@@ -34,7 +37,7 @@ impl MemoryView for Fits {
 /// A process of the service.
 pub(crate) struct Process {
     pub(crate) lifecycle: Lifecycle,
-    task: JoinHandle<()>,
+    tasks: [JoinHandle<()>; 2],
 }
 
 impl Process {
@@ -45,13 +48,20 @@ impl Process {
             database: 7,
         };
         let (owner, lifecycle) = Owner::new(world.fresh(), Arc::new(Fits(fits)), writes);
-        Self { lifecycle, task: tokio::spawn(owner.run()) }
+        let engine = world.engine.clone();
+        let watch = async move { engine.watch().await };
+        Self {
+            lifecycle,
+            tasks: [tokio::spawn(owner.heralded_by(Arc::new(Discreet)).run()), tokio::spawn(watch)],
+        }
     }
 
     /// Kills it: what it was doing stands where it stood.
     pub(crate) async fn kill(self) {
-        self.task.abort();
-        self.task.await.unwrap_err();
+        for task in self.tasks {
+            task.abort();
+            task.await.unwrap_err();
+        }
     }
 
     pub(crate) async fn ask(&self, wish: Wish) -> Result<Begun, Refusal> {
@@ -80,7 +90,7 @@ pub(crate) fn start(backend: &str) -> Wish {
     Wish::Start { backend: backend.parse().unwrap() }
 }
 
-fn switch(backend: &str, model: &str) -> Wish {
+pub(crate) fn switch(backend: &str, model: &str) -> Wish {
     Wish::SwitchModel { backend: backend.parse().unwrap(), model: model.parse().unwrap() }
 }
 

@@ -11,24 +11,28 @@ use std::{
 
 use async_trait::async_trait;
 use recovery_core::{
-    Problem,
+    Problem, Progress,
     compose::{ComposeService, ServiceStanding},
-    container::ContainerState,
-    port::{InferenceServer, StateError},
+    container::{ContainerId, ContainerState},
+    port::{Cancelled, ContainerEngine as _, InferenceServer, OperationContext, StateError, Unwatched},
 };
 use recovery_inference::{
-    lifecycle::{ModelVariables, Parts, Routing, Step, Timing, Witness},
-    server::{BackendName, BackendSpec, Backends},
+    lifecycle::{Done, Herald, ModelVariables, Parts, Routing, Step, Timing, Wish, Witness},
+    server::{BackendName, BackendSpec, Backends, SpecChanges},
 };
 use recovery_testkit::{
     Answered, EngineContainer, FakeCompose, FakeEngine, FakeGateway, FakeServer, Fate, MemoryKeyValue,
 };
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinSet,
+    time::Instant,
+};
 
 pub(crate) struct World {
     parts: Option<Arc<Parts>>,
-    compose: FakeCompose,
-    started: Arc<Mutex<Vec<String>>>,
+    pub(crate) compose: FakeCompose,
+    started: Arc<Mutex<Vec<(String, Instant)>>>,
     backends: Backends,
     timing: Timing,
     pub(crate) redis: MemoryKeyValue,
@@ -57,15 +61,45 @@ impl ModelVariables for MemoryModels {
 /// A model that no server comes up with.
 pub(crate) const BAD_MODEL: &str = "nobody/too-large";
 
+/// Stands in a log, and is not to be told.
+pub(crate) const SECRET: &str = "hunter2";
+
+/// Takes it out.
+pub(crate) struct Discreet;
+
+#[async_trait]
+impl Herald for Discreet {
+    async fn announce(
+        &self,
+        _wish: &Wish,
+        _why: &str,
+        _end: oneshot::Receiver<Result<Done, Problem>>,
+    ) -> Arc<dyn OperationContext> {
+        Arc::new(Unwatched::new())
+    }
+
+    async fn presentable(&self, lines: Vec<String>) -> Vec<String> {
+        lines.into_iter().map(|line| line.replace(SECRET, "[removed]")).collect()
+    }
+}
+
 impl World {
     pub(crate) fn new(timing: Timing) -> Self {
-        let backends = Backends::configured(BTreeMap::new()).unwrap();
+        Self::configured(timing, BTreeMap::new())
+    }
+
+    /// A world with other backends besides, or described otherwise.
+    pub(crate) fn configured(timing: Timing, changes: BTreeMap<BackendName, SpecChanges>) -> Self {
+        let backends = Backends::configured(changes).unwrap();
         let seconds = Duration::from_secs;
-        let servers = BTreeMap::from([
-            ("ollama".to_owned(), FakeServer::uncounted("llama", seconds(3))),
-            ("vllm".to_owned(), FakeServer::new("qwen", seconds(90))),
-            ("sglang".to_owned(), FakeServer::new("qwen", seconds(45))),
-        ]);
+        let stand_in = |spec: &BackendSpec| match spec.name().as_str() {
+            "ollama" => FakeServer::uncounted("llama", seconds(3)),
+            "vllm" => FakeServer::new("qwen", seconds(90)),
+            "sglang" => FakeServer::new("qwen", seconds(45)),
+            _ => FakeServer::new("phi", seconds(20)),
+        };
+        let servers: BTreeMap<String, FakeServer> =
+            backends.iter().map(|spec| (spec.name().to_string(), stand_in(spec))).collect();
         let (redis, engine, compose) = (MemoryKeyValue::new(), FakeEngine::new(), FakeCompose::new("nova"));
         let models = MemoryModels::default();
         models.0.lock().unwrap().insert("VLLM_MODEL".to_owned(), "qwen".to_owned());
@@ -81,7 +115,7 @@ impl World {
                 (spec.service().to_string(), (server, spec.clone()))
             })
             .collect();
-        let started = Arc::<Mutex<Vec<String>>>::default();
+        let started = Arc::<Mutex<Vec<(String, Instant)>>>::default();
         compose.tell({
             let (engine, models, started_ones) = (engine.clone(), models.clone(), Arc::clone(&started));
             move |service, started| {
@@ -92,7 +126,7 @@ impl World {
                     server.stop();
                     return;
                 }
-                started_ones.lock().unwrap().push(service.to_owned());
+                started_ones.lock().unwrap().push((service.to_owned(), Instant::now()));
                 let chosen = models.0.lock().unwrap();
                 let model = spec.model_variable().and_then(|variable| chosen.get(variable));
                 if model.is_some_and(|model| model == BAD_MODEL) {
@@ -165,10 +199,31 @@ impl World {
         self.compose.put(service.as_str(), ServiceStanding::Absent);
     }
 
+    /// Starts one again that was stopped by hand, as the same person would.
+    pub(crate) fn start_by_hand(&self, name: &str) {
+        let service = self.spec(name).service().clone();
+        self.engine.alter(&container_of(&self.engine, service.as_str()), |container| {
+            container.state = ContainerState::Running;
+        });
+        self.servers[name].start();
+        self.compose.put(service.as_str(), ServiceStanding::Running);
+    }
+
+    /// The id of its container.
+    pub(crate) fn container(&self, name: &str) -> ContainerId {
+        container_of(&self.engine, self.spec(name).service().as_str())
+    }
+
     /// How often Compose has started a server.
     pub(crate) fn starts(&self, name: &str) -> usize {
+        self.started_at(name).len()
+    }
+
+    /// When Compose has started a server.
+    pub(crate) fn started_at(&self, name: &str) -> Vec<Instant> {
         let service = self.spec(name).service().clone();
-        self.started.lock().unwrap().iter().filter(|started| **started == *service.as_str()).count()
+        let started = self.started.lock().unwrap();
+        started.iter().filter(|(started, _)| *started == *service.as_str()).map(|(_, at)| *at).collect()
     }
 
     /// The names of the servers that run.
@@ -224,8 +279,7 @@ impl World {
     }
 }
 
-fn container_of(engine: &FakeEngine, service: &str) -> recovery_core::container::ContainerId {
-    use recovery_core::port::ContainerEngine as _;
+fn container_of(engine: &FakeEngine, service: &str) -> ContainerId {
     futures_now(engine.look()).unwrap();
     let snapshot = engine.snapshot();
     let name = service.parse().unwrap();
@@ -302,6 +356,8 @@ pub(crate) struct Heard {
     pub(crate) steps: Mutex<Vec<(Step, String)>>,
     pub(crate) told: Mutex<Vec<String>>,
     pub(crate) deaf: AtomicBool,
+    /// Cannot write down which model there was.
+    pub(crate) forgetful: AtomicBool,
 }
 
 #[async_trait]
@@ -314,12 +370,29 @@ impl Witness for Heard {
         Ok(())
     }
 
-    async fn previous(&self, _model: &str) {}
+    async fn previous(&self, _model: &str) -> Result<(), StateError> {
+        if self.forgetful.load(Relaxed) {
+            return Err(StateError::Format { what: "the model".to_owned(), why: "full".to_owned() });
+        }
+        Ok(())
+    }
+
+    async fn cancelled(&self) -> Cancelled {
+        std::future::pending().await
+    }
+
+    fn seal(&self) -> Result<(), Cancelled> {
+        Ok(())
+    }
 
     fn tell(&self, _step: Step, detail: String) {
         let mut told = self.told.lock().unwrap();
         if told.last() != Some(&detail) {
             told.push(detail);
         }
+    }
+
+    fn fetching(&self, detail: String, _progress: Progress) {
+        self.tell(Step::Pulling, detail);
     }
 }
