@@ -3,7 +3,7 @@
 import { button, h, icon, render } from "./dom.js";
 import { clock, duration, plural, relative, size } from "./format.js";
 import { noticeOf } from "./notices.js";
-import { fact, running, state, value } from "./store.js";
+import { fact, operations, running, state, value } from "./store.js";
 import { verdict } from "./verdict.js";
 
 const LEVELS = { ok: "All is well", busy: "At work", warn: "Look at this", bad: "Something is wrong", unknown: "One moment" };
@@ -17,6 +17,8 @@ export function facts(now) {
     status,
     services: value("services"),
     operation: state.signedIn ? running()[0] : status?.operation,
+    operations: operations(),
+    restores: value("restores"),
     now,
   };
 }

@@ -63,7 +63,8 @@ export function serviceState(service, now) {
   // It answers, so it runs; perhaps outside of containers.
   if (service.service === "recovery" && status === "not_found") return ["ok", "Running, outside of containers"];
   const some = replicas && replicas.up < replicas.total ? ` (${replicas.up} of ${replicas.total} up)` : "";
-  const exit = lastExit(service, now);
+  const ended = exitWords(service, now);
+  const exit = ended ? `: ${ended}` : "";
   switch (status) {
     case "running":
       if (health === "unhealthy") return ["bad", `Running, but its health check fails${some}`];
@@ -79,7 +80,7 @@ export function serviceState(service, now) {
     case "created":
       return [optional ? "off" : "warn", "Made, never started"];
     case "removing":
-      return ["busy", "Being removed"];
+      return ["warn", "Being removed"];
     case "dead":
       return ["bad", "Dead: the engine could not remove it"];
     case "not_found":
@@ -89,13 +90,12 @@ export function serviceState(service, now) {
   }
 }
 
-/// `, exited 3 minutes ago with code 137`, as far as that is known.
-export function lastExit(service, now) {
-  const exit = service.last_exit;
+/// `exited 3 minutes ago with code 137`, as far as that is known; else empty.
+export function exitWords({ last_exit: exit }, now) {
   if (!exit) return "";
   const when = exit.at ? ` ${relative(exit.at, now)}` : "";
   const code = Number.isInteger(exit.code) ? ` with code ${exit.code}` : "";
-  return when || code ? `: exited${when}${code}` : "";
+  return when || code ? `exited${when}${code}` : "";
 }
 
 /// What proves a backup: level and words.

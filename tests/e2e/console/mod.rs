@@ -4,6 +4,7 @@ mod browser;
 mod looks;
 mod outage;
 mod platform;
+mod verdict;
 mod work;
 
 use crate::service::World;
