@@ -1,16 +1,16 @@
 // Looking for what is wrong: everything that looks like an error, and somebody to ask.
 
-import { get } from "./api.js";
-import { ask } from "./api.js";
+import { ask, get } from "./api.js";
 import { button, h, icon, render } from "./dom.js";
 import { clock, plural } from "./format.js";
 import { act, isBusy, noticeOf } from "./notices.js";
-import { changed, fact, state } from "./store.js";
+import { changed, fact, onForget, state } from "./store.js";
 
 /// How much of the talk is sent along.
 const TURNS = 20;
 
 const talk = [];
+onForget(() => talk.splice(0));
 
 export function renderDiagnostics(root, now) {
   root.hidden = !state.signedIn;

@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { button, h, icon, render } from "./dom.js";
 import { plural } from "./format.js";
 import { act, isBusy, noticeOf, staleness } from "./notices.js";
-import { changed, fact, state, value } from "./store.js";
+import { changed, fact, onForget, state, value } from "./store.js";
 import { takesEffect } from "./words.js";
 
 const PLACE = "env";
@@ -127,6 +127,10 @@ function adding() {
 
 /// After a change of the file by somebody else: what stands there now beside what was typed.
 let clashed = false;
+onForget(() => {
+  edits.clear();
+  clashed = false;
+});
 
 function conflict() {
   if (!clashed) return null;

@@ -21,11 +21,11 @@ export async function loadOpen() {
 }
 
 /// What admins see besides, as far as events do not tell it.
-export async function loadAdmin() {
+async function loadAdmin() {
   await Promise.all([loadOperations(), load("restores", "restores"), load("audit", "audit?limit=50")]);
 }
 
-export async function loadOperations() {
+async function loadOperations() {
   await load("operations", "operations");
   for (const operation of state.facts.get("operations")?.value ?? []) {
     note(operation);

@@ -2,7 +2,7 @@
 
 import { Problem } from "./api.js";
 import { button, h, icon } from "./dom.js";
-import { changed, note, state } from "./store.js";
+import { changed, note, onForget, state } from "./store.js";
 import { clock } from "./format.js";
 
 /// By place: `{ problem }` or `{ text, level }`.
@@ -11,6 +11,10 @@ const notices = new Map();
 const asking = new Set();
 /// By the id of an operation: where it was begun, and what to say when it has succeeded.
 const followed = new Map();
+onForget(() => {
+  notices.clear();
+  followed.clear();
+});
 
 /// Whether something that was begun at this place is still under way.
 export function isBusy(place) {
@@ -84,7 +88,7 @@ export function fail(place, error) {
   changed();
 }
 
-export function dismiss(place) {
+function dismiss(place) {
   notices.delete(place);
   changed();
 }

@@ -32,7 +32,7 @@ function follow(operation, now) {
 }
 
 /// How long the present phase will still take, in seconds; `null` where nobody can tell.
-export function timeLeft({ done, total }, { since, from }, now) {
+function timeLeft({ done, total }, { since, from }, now) {
   const gone = done - from;
   if (!total || gone <= 0 || now - since < MEASURED) return null;
   return (((total - done) / gone) * (now - since)) / 1000;

@@ -4,7 +4,7 @@ import { ask, begin } from "./api.js";
 import { button, h, icon, render } from "./dom.js";
 import { count, list, plural, size } from "./format.js";
 import { act, fail, isBusy, noticeOf, staleness } from "./notices.js";
-import { changed, fact, load, state } from "./store.js";
+import { changed, fact, load, onForget, state } from "./store.js";
 import { refresh } from "./events.js";
 
 const PLACE = "reset";
@@ -14,6 +14,9 @@ const WORD = "RESET";
 let keep = null;
 /// What the preview of exactly these said: `{ keep, body }`.
 let preview = null;
+onForget(() => {
+  preview = null;
+});
 
 export const loadCategories = () => load("categories", "factory-reset/categories");
 

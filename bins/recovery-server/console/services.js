@@ -1,11 +1,11 @@
 // The services of the platform: how each is, what it printed, and restarting it.
 
-import { ask, begin, get, part } from "./api.js";
+import { begin, get, part } from "./api.js";
 import { button, h, icon, render } from "./dom.js";
 import { confirm } from "./dialog.js";
 import { plural } from "./format.js";
 import { act, fail, isBusy, noticeOf, staleness } from "./notices.js";
-import { changed, fact, state } from "./store.js";
+import { changed, fact, onForget, state } from "./store.js";
 import { serviceState } from "./words.js";
 
 const CRITICAL = { postgres: "Everything that uses the database stops for some seconds.", redis: "Nova's queues and settings are away for some seconds.", recovery: "This page is away for some seconds, and you have to sign in again." };
@@ -13,6 +13,7 @@ const LINES = [100, 500, 2000];
 
 /// Open log drawers, by service: `{ tail, lines, truncated }`.
 const logs = new Map();
+onForget(() => logs.clear());
 
 export function renderServices(root, now) {
   const own = fact("services");
@@ -89,7 +90,7 @@ function row(service, now, before) {
     ),
     noticeOf(place),
     profile && noticeOf(`profile-${profile}`),
-    open && drawer(name, open),
+    state.signedIn && open && drawer(name, open),
   );
 }
 

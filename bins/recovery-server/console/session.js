@@ -7,7 +7,6 @@ import { changed, forget, state } from "./store.js";
 import { refresh, restartStream } from "./events.js";
 
 const PLACE = "session";
-const ADMIN_FACTS = ["restores", "audit", "env", "diagnostics", "hardware", "gpu", "backend", "recommendation"];
 
 /// Finds out whether there is a session.
 export async function findSession() {
@@ -18,14 +17,6 @@ export async function findSession() {
     if (error.status === 401 || error.status === 421 || error.status === 403) state.signedIn = false;
   }
   changed();
-}
-
-/// Where something needs a session, this is where one gets it.
-export function demandSignIn(reason) {
-  state.signInReason = reason ?? null;
-  state.signedIn = false;
-  changed();
-  requestAnimationFrame(() => document.getElementById("secret")?.focus());
 }
 
 async function signIn(input) {
@@ -53,13 +44,13 @@ async function signIn(input) {
   }
 }
 
-export async function signOut() {
+async function signOut() {
   try {
     await ask("DELETE", "session");
     state.signedIn = false;
     state.signInReason = null;
     restartStream();
-    forget(...ADMIN_FACTS);
+    forget();
     tell("page", "You are signed out.");
     requestAnimationFrame(() => document.getElementById("secret")?.focus());
     refresh();

@@ -87,10 +87,20 @@ async function fetchFact(name, path) {
   changed();
 }
 
+/// Facts that everybody may see.
+const OPEN = new Set(["status", "services", "backups", "categories"]);
+const forgetters = new Set();
+
+/// Calls `forgetter` when somebody signs out: what a module knows beside the facts goes with them.
+export function onForget(forgetter) {
+  forgetters.add(forgetter);
+}
+
 /// Forgets what only admins may see.
-export function forget(...names) {
-  for (const name of names) state.facts.delete(name);
+export function forget() {
+  for (const name of [...state.facts.keys()]) if (!OPEN.has(name)) state.facts.delete(name);
   state.operations.clear();
+  for (const forgetter of forgetters) forgetter();
   changed();
 }
 

@@ -11,6 +11,7 @@ mod access;
 mod background;
 mod backups;
 mod catalogues;
+mod console;
 mod diagnostics;
 mod drills;
 mod environment;
