@@ -1,4 +1,5 @@
-//! The commands of a developer's day: `cargo xtask up`, `test`, `servers`, `images`, `bench`, `soak`, `tidy`, `openapi`.
+//! The commands of a developer's day: `cargo xtask up`, `test`, `servers`, `images`, `bench`, `soak`,
+//! `screenshots`, `tidy`, `openapi`.
 //!
 //! Nothing here is part of the product, and nothing of the product is linked in: the service is run as the program
 //! that a user would run.
@@ -6,6 +7,7 @@
 mod apt;
 mod axe;
 mod bench;
+mod browser;
 mod cluster;
 mod docker;
 mod http;
@@ -13,6 +15,7 @@ mod openapi;
 mod packages;
 mod redis;
 mod sample;
+mod screenshots;
 mod servers;
 mod service;
 mod shell;
@@ -49,6 +52,8 @@ enum Command {
     Bench(bench::Options),
     /// Kills the service at random moments for five minutes, and looks at what the next start makes of it
     Soak(soak::Options),
+    /// Pictures of the console in its main states, under target/screenshots
+    Screenshots(screenshots::Options),
     /// The rules that the compiler does not check: layers, file sizes, leftovers
     Tidy,
     /// Writes docs/openapi.json and docs/configuration.md from the code
@@ -73,6 +78,7 @@ fn run() -> anyhow::Result<()> {
         Command::Images(options) => docker::images::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Soak(options) => soak::run(&options),
+        Command::Screenshots(options) => screenshots::run(&options),
         Command::Tidy => tidy::run(),
         Command::Openapi => openapi::write(),
     }

@@ -7,6 +7,7 @@
 mod gap;
 mod many;
 mod memory;
+mod page;
 mod report;
 mod requests;
 mod reset;
@@ -52,6 +53,8 @@ enum Part {
     Many,
     /// Requests about thirty containers
     Requests,
+    /// The console in a browser
+    Page,
     /// A factory reset of a million keys and a hundred tables
     Reset,
 }
@@ -135,6 +138,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if wanted(Part::Requests) {
         requests::measure(&bench, &mut report)?;
+    }
+    if wanted(Part::Page) {
+        page::measure(&bench, &mut report)?;
     }
     if wanted(Part::Reset) {
         reset::measure(&bench, &mut report)?;

@@ -4,7 +4,7 @@
 //! project, and `env`, a file for the shell with the settings of all this. It stays when `up` ends; `--fresh` starts over.
 
 mod runfiles;
-mod stack;
+pub(crate) mod stack;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
@@ -123,7 +123,7 @@ fn sample_stack(options: &Options, files: &RunFiles) -> Option<Stack> {
     if options.no_stack {
         return None;
     }
-    match Stack::start(&files.path("nova")) {
+    match Stack::start(stack::PROJECT, &files.path("nova")) {
         Ok(stack) => Some(stack),
         Err(error) => {
             eprintln!("without the sample stack: {error:#}");

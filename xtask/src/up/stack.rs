@@ -12,8 +12,8 @@ use crate::{
     shell, workspace,
 };
 
-/// Not that of a real Nova, which the same engine may run.
-const PROJECT: &str = "nova-sample";
+/// Compose's name for the stack of `up`: not that of a real Nova, which the same engine may run.
+pub(crate) const PROJECT: &str = "nova-sample";
 /// What the project has besides `docker/compose.sample.yml`.
 const DEPENDENCIES: &str = "\
 # Written by `cargo xtask up`. PostgreSQL and Redis run outside of Docker there: these two only stand for them, so that
@@ -39,15 +39,16 @@ DEFAULT_CHAT_MODEL=
 ";
 
 /// The stack, running. Stopped when dropped.
-pub(super) struct Stack {
+pub(crate) struct Stack {
     engine: Engine,
+    project: &'static str,
     directory: PathBuf,
     running: bool,
 }
 
 impl Stack {
     /// Finds or starts an engine, and starts the stack there.
-    pub(super) fn start(directory: &Path) -> Result<Self> {
+    pub(crate) fn start(project: &'static str, directory: &Path) -> Result<Self> {
         let engine = Engine::take()?;
         images::sample_service(&engine)?;
         fs::create_dir_all(directory)?;
@@ -56,8 +57,8 @@ impl Stack {
         if !directory.join(".env").exists() {
             fs::write(directory.join(".env"), ENV)?;
         }
-        let mut stack = Self { engine, directory: directory.to_owned(), running: true };
-        println!("starting the sample stack (Compose project {PROJECT}) …");
+        let mut stack = Self { engine, project, directory: directory.to_owned(), running: true };
+        println!("starting the sample stack (Compose project {project}) …");
         if let Err(error) = stack.compose(&["up", "--detach", "--remove-orphans", "--wait"]) {
             stack.stop()?;
             return Err(error).context("the sample stack does not start");
@@ -66,19 +67,26 @@ impl Stack {
     }
 
     /// What tells the service of it.
-    pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
         let path = |name: &str| self.directory.join(name).to_string_lossy().into_owned();
         vec![
             ("DOCKER_HOST", self.engine.host.clone()),
-            ("COMPOSE_PROJECT_NAME", PROJECT.to_owned()),
+            ("COMPOSE_PROJECT_NAME", self.project.to_owned()),
             ("COMPOSE_PROJECT_DIR", self.directory.to_string_lossy().into_owned()),
             ("COMPOSE_FILE", format!("{}:{}", path("compose.yml"), path("compose.sample.yml"))),
             ("NOVA_ENV_FILE", path(".env")),
         ]
     }
 
+    /// Ends the program of a service as the kernel does when memory is short; it stays down.
+    pub(crate) fn kill(&self, service: &str) -> Result<()> {
+        let container = format!("{}-{service}-1", self.project);
+        shell::quiet(&mut self.engine.command(&["update", "--restart", "no", &container]))?;
+        shell::quiet(&mut self.engine.command(&["kill", &container]))
+    }
+
     /// Removes its containers, those of profiles too.
-    pub(super) fn stop(&mut self) -> Result<()> {
+    pub(crate) fn stop(&mut self) -> Result<()> {
         if std::mem::take(&mut self.running) {
             self.compose(&["--profile", "*", "down", "--remove-orphans", "--timeout", "3"])?;
         }
@@ -90,7 +98,7 @@ impl Stack {
         let mut compose = shell::command(&self.engine.compose);
         compose.env_clear().env("PATH", shell::PATH).env("DOCKER_HOST", &self.engine.host);
         compose
-            .args(["--ansi", "never", "--project-name", PROJECT, "--project-directory"])
+            .args(["--ansi", "never", "--project-name", self.project, "--project-directory"])
             .arg(&self.directory);
         for file in ["compose.yml", "compose.sample.yml"] {
             compose.arg("--file").arg(self.directory.join(file));
