@@ -57,8 +57,7 @@ impl Browser {
             "browserName": "chrome", "goog:chromeOptions": {"args": arguments},
         }}});
         let answer = browser.ask("", &wanted)?;
-        let id = answer["sessionId"].as_str().context("a session without an id")?;
-        browser.session = format!("/{id}");
+        browser.session = format!("/{}", text(&answer, "sessionId")?);
         Ok(browser)
     }
 
@@ -99,15 +98,17 @@ impl Browser {
 
     /// A picture of the window, or of one part of the page from edge to edge: PNG, in base 64.
     pub(crate) fn picture(&self, part: Option<&str>) -> Result<String> {
-        let mut parameters = json!({"format": "png"});
-        if let Some(part) = part {
-            let place = "const { y, height } = document.querySelector(arguments[0]).getBoundingClientRect();
-                return { x: 0, y: y + scrollY, width: document.documentElement.clientWidth, height, scale: 1 }";
-            parameters["clip"] = self.run(place, json!([part]))?;
-            parameters["captureBeyondViewport"] = json!(true);
-        }
+        let parameters = match part {
+            None => json!({"format": "png"}),
+            Some(part) => {
+                let place = "const { y, height } = document.querySelector(arguments[0]).getBoundingClientRect();
+                    return { x: 0, y: y + scrollY, width: document.documentElement.clientWidth, height, scale: 1 }";
+                let clip = self.run(place, json!([part]))?;
+                json!({"format": "png", "captureBeyondViewport": true, "clip": clip})
+            }
+        };
         let answer = self.protocol("Page.captureScreenshot", &parameters)?;
-        Ok(answer["data"].as_str().context("a picture without data")?.to_owned())
+        Ok(text(&answer, "data")?.to_owned())
     }
 
     /// A command of Chromium's own protocol.
@@ -119,13 +120,18 @@ impl Browser {
         let path = format!("/session{}{path}", self.session);
         let headers = [("Content-Type", "application/json")];
         let answer = http::send(self.port, "POST", &path, &headers, &body.to_string())?;
-        let value =
-            serde_json::from_str::<Value>(&answer.body).context("chromedriver sent no JSON")?["value"].take();
-        match value.get("error").and_then(Value::as_str) {
-            Some(error) if answer.status != 200 => bail!("{path}: {error}: {}", value["message"]),
-            _ => Ok(value),
+        let value: Value = serde_json::from_str(&answer.body).context("chromedriver sent no JSON")?;
+        let value = value.get("value").context("chromedriver sent no value")?;
+        if answer.status != 200 {
+            bail!("{path}: {}", text(value, "message").unwrap_or(&answer.body));
         }
+        Ok(value.clone())
     }
+}
+
+/// A member that is text.
+fn text<'a>(value: &'a Value, name: &str) -> Result<&'a str> {
+    value.get(name).and_then(Value::as_str).with_context(|| format!("no {name}"))
 }
 
 impl Drop for Browser {

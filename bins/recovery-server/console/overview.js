@@ -4,7 +4,7 @@ import { button, h, icon, render } from "./dom.js";
 import { clock, duration, plural, relative, size } from "./format.js";
 import { noticeOf } from "./notices.js";
 import { fact, operations, running, state, value } from "./store.js";
-import { verdict } from "./verdict.js";
+import { LITTLE_ROOM, verdict } from "./verdict.js";
 
 const LEVELS = { ok: "All is well", busy: "At work", warn: "Look at this", bad: "Something is wrong", unknown: "One moment" };
 
@@ -102,7 +102,7 @@ export function renderFacts(root, now) {
     item("Redis", OF_STATE[redis.state], [redis.since && `since ${relative(redis.since, now)}`], redis.version && `Redis ${redis.version}`),
     item("Engine", OF_STATE[docker.state], [docker.version && `Docker ${docker.version}`], compose.version && `Compose ${compose.version}`),
     disk
-      ? item("Disk", disk.free_bytes / disk.total_bytes < 0.05 ? ["warn", "nearly full"] : ["ok", "has room"], [`${size(disk.free_bytes)} of ${size(disk.total_bytes)} free`], `${size(status.backups.total_size_bytes)} of backups`)
+      ? item("Disk", disk.free_bytes / disk.total_bytes < LITTLE_ROOM ? ["warn", "nearly full"] : ["ok", "has room"], [`${size(disk.free_bytes)} of ${size(disk.total_bytes)} free`], `${size(status.backups.total_size_bytes)} of backups`)
       : item("Backups", ["ok", plural(status.backups.count, "backup")], [`${size(status.backups.total_size_bytes)} together`]),
     item("This service", ["ok", `version ${status.version}`], [`up ${duration((now - Date.parse(status.started_at)) / 1000)}`], now - at > 15_000 && `as of ${clock(at, now)}`),
   );

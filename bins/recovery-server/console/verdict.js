@@ -4,7 +4,7 @@ import { duration, list, plural, relative } from "./format.js";
 import { exitWords, kindOf, serviceState } from "./words.js";
 
 /// Below this part of the disk that is free there is a warning; below that one nothing else can be mended first.
-const LITTLE_ROOM = 0.05;
+export const LITTLE_ROOM = 0.05;
 const NO_ROOM = 0.01;
 /// For so long an interruption is told, in ms.
 const LATELY = 86_400_000;

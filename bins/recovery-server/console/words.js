@@ -1,6 +1,6 @@
 // The service's words in those of people.
 
-import { relative } from "./format.js";
+import { list, relative } from "./format.js";
 
 const KINDS = {
   backup: "Backup",
@@ -110,22 +110,26 @@ export function proofOf(backup, now) {
   return ["warn", "Not verified yet"];
 }
 
+const ofProfile = (name) => `Seen once the profile ${name} is stopped and started, under Services.`;
+const OF_BACKEND = "Seen once the inference backend is started anew, under Inference.";
+const ofServices = (...names) => `Seen once ${list(names)} ${names.length === 1 ? "is" : "are"} made anew: docker compose up -d ${names.join(" ")}. A restart alone does not.`;
+
 const TAKES = {
-  CLOUDFLARE_TUNNEL_TOKEN: "profile cloudflare-tunnel",
-  TAILSCALE_AUTHKEY: "profile tailscale",
-  VLLM_MODEL: "the inference backend vllm",
-  VLLM_GPU_MEMORY_UTILIZATION: "the inference backend vllm",
-  SGLANG_MODEL: "the inference backend sglang",
-  HF_TOKEN: "the inference backend",
-  OLLAMA_BASE_URL: "llm-gateway",
-  DEFAULT_CHAT_MODEL: "llm-gateway and chat-api",
-  LLM_ROUTING_STRATEGY: "llm-gateway",
-  COMPOSE_PROFILES: "whatever the next docker compose up starts",
+  CLOUDFLARE_TUNNEL_TOKEN: ofProfile("cloudflare-tunnel"),
+  TAILSCALE_AUTHKEY: ofProfile("tailscale"),
+  VLLM_MODEL: OF_BACKEND,
+  VLLM_GPU_MEMORY_UTILIZATION: OF_BACKEND,
+  SGLANG_MODEL: OF_BACKEND,
+  HF_TOKEN: OF_BACKEND,
+  OLLAMA_BASE_URL: ofServices("llm-gateway"),
+  LLM_ROUTING_STRATEGY: ofServices("llm-gateway"),
+  DEFAULT_CHAT_MODEL: ofServices("llm-gateway", "chat-api"),
+  COMPOSE_PROFILES: "Seen by the next docker compose up. To start or stop a profile now, use its buttons under Services.",
 };
 
 /// What has to be made anew before a change of this variable shows.
 export function takesEffect(key) {
-  if (TAKES[key]) return `Seen by ${TAKES[key]} once it is started anew.`;
-  if (key.startsWith("EDITOR_") || key.endsWith("_CONFIG_PATH")) return "Seen by the editor's profile once it is started anew.";
-  return "Seen by a container once it is made anew: a restart alone does not.";
+  if (TAKES[key]) return TAKES[key];
+  if (key.startsWith("EDITOR_") || key.endsWith("_CONFIG_PATH")) return "Seen once the editor's profile is stopped and started, under Services.";
+  return "Seen once the containers that read it are made anew: docker compose up -d. A restart alone does not.";
 }

@@ -38,8 +38,10 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     report.at_most("console: first paint, nothing cached", "ms", milliseconds(&paints), 300.0);
     report.at_most("console: the verdict stands there", "ms", milliseconds(&verdicts), 300.0);
     let weight = browser.run(WEIGHT, json!([]))?;
-    let kib =
-        |index: usize| weight[index].as_f64().map(|bytes| bytes / 1024.0).context("a weight is a number");
+    let kib = |index: usize| {
+        let bytes = weight.get(index).and_then(serde_json::Value::as_f64);
+        bytes.map(|bytes| bytes / 1024.0).context("a weight is a number")
+    };
     report.at_most("console: all its files, before compression", "KiB", kib(0)?, 150.0);
     report.note("console: sent for it, KiB", kib(1)?);
     service.stop()

@@ -72,7 +72,9 @@ async fn what_another_version_had_is_not_there() {
     let world = World::new();
     let directory = directory(&world).await;
     let other = "/console/00000000000000000000000000000000/main.js";
-    for path in [other, &format!("{directory}/none.js"), &format!("{directory}/index.html"), "/console/main.js"] {
+    for path in
+        [other, &format!("{directory}/none.js"), &format!("{directory}/index.html"), "/console/main.js"]
+    {
         let answer = world.send(Call::get(path)).await;
         assert_eq!((answer.status, answer.code()), (404, "not_found"), "{path}");
         // Nobody may keep that it was not there.
