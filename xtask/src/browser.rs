@@ -71,6 +71,7 @@ impl Browser {
         let size =
             json!({"width": look.width, "height": look.height, "deviceScaleFactor": 1, "mobile": false});
         self.protocol("Emulation.setDeviceMetricsOverride", &size)?;
+        self.protocol("Emulation.setScrollbarsHidden", &json!({"hidden": true}))?;
         let scheme = if look.dark { "dark" } else { "light" };
         let features = json!({"features": [
             {"name": "prefers-color-scheme", "value": scheme},

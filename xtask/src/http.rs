@@ -48,8 +48,24 @@ pub(crate) fn send(
     head.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
     connection.write_all(head.as_bytes())?;
     let mut answer = Vec::new();
-    connection.read_to_end(&mut answer)?;
+    let mut piece = [0; 64 * 1024];
+    // Not everybody closes the connection who was asked to.
+    while !is_whole(&answer) {
+        match connection.read(&mut piece)? {
+            0 => break,
+            count => answer.extend(piece.iter().take(count)),
+        }
+    }
     parse(&answer)
+}
+
+/// Whether a body of the length that the head tells is there.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(answer.get(..end).unwrap_or_default()).to_ascii_lowercase();
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    length.is_some_and(|length| answer.len() >= end + 4 + length)
 }
 
 fn parse(answer: &[u8]) -> Result<Answer> {
@@ -95,6 +111,14 @@ mod tests {
             503,
             "ab\r\nc",
         );
+        for (answer, whole) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", true),
+            ("HTTP/1.1 200 OK\r\ncontent-length:2\r\n\r\n{", false),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n", false),
+            ("HTTP/1.1 200 OK\r\n\r\n{}", false),
+        ] {
+            assert_eq!(is_whole(answer.as_bytes()), whole, "{answer}");
+        }
         assert!(parse(b"").is_err());
         assert!(parse(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\nab").is_err());
     }
