@@ -4,7 +4,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use recovery_core::port::{Clock, ContainerEngine, EngineError, GpuEngine, GpuRequest, Probe};
@@ -20,6 +20,8 @@ use crate::{
 
 /// How long each source may take. Without a container to look from, a detection takes no longer.
 const LIMIT: Duration = Duration::from_millis(1800);
+/// How long a look that follows from another one may take at least.
+const LEAST_LIMIT: Duration = Duration::from_millis(100);
 /// How long a container that looks at the GPUs may take.
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
 
@@ -58,6 +60,7 @@ struct Local {
 impl Detector {
     /// Finds it out. Takes two seconds at most, and up to twenty more where a container has to look.
     pub async fn detect(&self) -> Hardware {
+        let began = Instant::now();
         let mut notes = Vec::new();
         let (nvidia, amd, rocm, info, local) = tokio::join!(
             self.nvidia_smi(),
@@ -80,6 +83,10 @@ impl Detector {
         let (local, local_notes) = local;
         notes.extend(local_notes);
         let info = info.map_err(|why| notes.push(why)).ok();
+        let docker_disk_free_mib = match &info {
+            Some(info) => self.docker_disk_free(info, &local.machine, began).await,
+            None => None,
+        };
         reports.push((Source::Kernel, local.kernel));
         let known = |reports: &[(Source, Vec<SeenGpu>)]| {
             let mut seen = reports.iter().flat_map(|(_, gpus)| gpus);
@@ -103,9 +110,18 @@ impl Detector {
             gpus: gpus.usable,
             integrated: gpus.integrated,
             machine: local.machine,
+            docker_disk_free_mib,
             notes,
             detected_at: self.clock.now(),
         }
+    }
+
+    /// Removes what earlier looks left that a crash ended.
+    ///
+    /// # Errors
+    /// The container engine cannot be asked.
+    pub async fn clear_up(&self) -> Result<(), EngineError> {
+        self.gpus.remove_left_probes().await
     }
 
     /// What one tool says; `Err(None)` where it is not installed.
@@ -173,6 +189,19 @@ impl Detector {
                 (nothing, vec![note])
             }
         }
+    }
+
+    /// What is free where the engine keeps its things; `None` where it runs on another machine. Nobody waits for a disk
+    /// that hangs longer than for everything else.
+    async fn docker_disk_free(&self, info: &DockerInfo, machine: &Machine, began: Instant) -> Option<u64> {
+        let place = info.root_dir.clone()?;
+        if info.memory_mib? != machine.memory_mib {
+            return None;
+        }
+        let root = self.places.root.clone();
+        let looking = tokio::task::spawn_blocking(move || machine::docker_disk_free(&root, &place));
+        let left = LIMIT.saturating_sub(began.elapsed()).max(LEAST_LIMIT);
+        tokio::time::timeout(left, looking).await.ok()?.ok()?
     }
 
     /// What a container sees that has the GPUs: NVIDIA's runtime mounts `nvidia-smi` into it.

@@ -1,5 +1,6 @@
-//! What the GPUs do now: asked of `nvidia-smi` inside the inference container that runs, or else here, or else of AMD's
-//! tools. One question at a time, whose answer everybody gets who asks within a second.
+//! What the GPUs do now: asked of `nvidia-smi` inside the container of the active inference server, or of another one
+//! that runs, or else here, or else of AMD's tools. One question at a time, whose answer everybody gets who asks within
+//! a second.
 
 mod parse;
 
@@ -8,10 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use recovery_core::port::{ContainerEngine, EngineError, Exec, GpuEngine};
+use recovery_core::{
+    container::Container,
+    port::{ContainerEngine, EngineError, Exec, GpuEngine, KeyValue},
+};
 use tokio::sync::Mutex;
 
-use crate::{Backend, tools::Tools};
+use crate::{Backend, lifecycle::routing, tools::Tools};
 
 pub use parse::GpuFigures;
 
@@ -21,6 +25,8 @@ const FRESH: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_secs(15);
 /// How long an answer is waited for.
 const LIMIT: Duration = Duration::from_secs(3);
+/// How long it is waited for which of several servers is the active one.
+const CHOICE_LIMIT: Duration = Duration::from_millis(300);
 
 /// What the GPUs do.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +74,7 @@ pub struct GpuReader {
     tools: Tools,
     exec: Arc<dyn GpuEngine>,
     containers: Arc<dyn ContainerEngine>,
+    settings: Arc<dyn KeyValue>,
     last: Mutex<Option<Last>>,
 }
 
@@ -78,10 +85,15 @@ struct Last {
 }
 
 impl GpuReader {
-    /// Asks over these.
+    /// Asks over these; `settings` holds those of the gateway, which say which server is the active one.
     #[must_use]
-    pub fn new(tools: Tools, exec: Arc<dyn GpuEngine>, containers: Arc<dyn ContainerEngine>) -> Self {
-        Self { tools, exec, containers, last: Mutex::default() }
+    pub fn new(
+        tools: Tools,
+        exec: Arc<dyn GpuEngine>,
+        containers: Arc<dyn ContainerEngine>,
+        settings: Arc<dyn KeyValue>,
+    ) -> Self {
+        Self { tools, exec, containers, settings, last: Mutex::default() }
     }
 
     /// What the GPUs do; `None` where there is none to ask. Takes three seconds at most. Whoever may give up waiting
@@ -102,7 +114,7 @@ impl GpuReader {
     }
 
     async fn ask(&self) -> Answer {
-        match self.in_container().await {
+        match self.in_containers().await {
             Answer::Nobody => {}
             answer => return answer,
         }
@@ -127,16 +139,40 @@ impl GpuReader {
         Answer::Nobody
     }
 
-    /// Asks in the inference container that runs.
-    async fn in_container(&self) -> Answer {
+    /// Asks in the inference containers that run, that of the active server first.
+    async fn in_containers(&self) -> Answer {
         let snapshot = self.containers.snapshot();
-        let running = [Backend::Vllm, Backend::Sglang, Backend::Ollama].into_iter().find_map(|backend| {
-            snapshot
-                .containers()
-                .iter()
-                .find(|container| container.service().as_str() == backend.service() && container.is_up())
-        });
-        let Some(container) = running else { return Answer::Nobody };
+        let of = |backend: Backend| {
+            let mut all = snapshot.containers().iter();
+            all.find(|container| container.service().as_str() == backend.service() && container.is_up())
+        };
+        let mut running: Vec<(Backend, &Container)> = [Backend::Vllm, Backend::Sglang, Backend::Ollama]
+            .into_iter()
+            .filter_map(|backend| Some((backend, of(backend)?)))
+            .collect();
+        // While one takes the place of another both run, and one may run that nobody uses.
+        if running.len() > 1 {
+            let active = self.active().await;
+            running.sort_by_key(|(backend, _)| Some(*backend) != active);
+        }
+        for (_, container) in running {
+            match self.in_container(container).await {
+                // No such program in it, no GPU: another one may have them.
+                Answer::Nobody => {}
+                answer => return answer,
+            }
+        }
+        Answer::Nobody
+    }
+
+    /// The active server, as the gateway's settings say it.
+    async fn active(&self) -> Option<Backend> {
+        let asked = self.settings.get(routing::DATABASE, routing::BACKEND);
+        let value = tokio::time::timeout(CHOICE_LIMIT, asked).await.ok()?.ok()??;
+        routing::meant(value).parse().ok()
+    }
+
+    async fn in_container(&self, container: &Container) -> Answer {
         let command = ["nvidia-smi"].into_iter().chain(parse::NVIDIA_SMI);
         let exec = Exec { timeout: LIMIT, ..Exec::new(command) };
         match self.exec.exec(&container.id, exec).await {

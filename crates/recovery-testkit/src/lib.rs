@@ -30,6 +30,7 @@ mod reset;
 mod runner;
 pub mod servers;
 mod state;
+mod web;
 
 pub use clock::FakeClock;
 pub use compose::{ComposePoint, FakeCompose, FakeContainer};
@@ -49,6 +50,7 @@ pub use reset::{
 };
 pub use runner::{FakeProgram, FakeRunner, exits};
 pub use state::{MemoryAuditLog, MemoryDocuments, MemoryJournal, StateFaults, StatePoint, disk_full};
+pub use web::{FakeWeb, TakenRequest, WebManner, WebManners, WebPoint, WebSite};
 
 /// Locks a mutex of a fake. A test that panicked while it held one has failed already; the others still see its state.
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -38,6 +38,8 @@ const CONTAINERS_WAIT: Duration = Duration::from_secs(3);
 const FIRST_LOOK_WAIT: Duration = Duration::from_secs(30);
 /// How often it is tried to write to a Redis that is away.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
+/// How often containers are looked for that a crash left.
+const CLEAR_UP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// What the machine has, as it was last found out.
 pub(crate) struct Known {
@@ -74,7 +76,12 @@ impl Inference {
     ) -> Self {
         let tools = Tools::new(runner, &settings.tool_directories);
         Self {
-            reader: GpuReader::new(tools.clone(), Arc::clone(&gpus), Arc::clone(&containers)),
+            reader: GpuReader::new(
+                tools.clone(),
+                Arc::clone(&gpus),
+                Arc::clone(&containers),
+                Arc::clone(&key_value),
+            ),
             catalogues: Catalogues::new(web, settings.catalogues, Arc::clone(&clock)),
             detector: Detector {
                 tools,
@@ -92,8 +99,23 @@ impl Inference {
         }
     }
 
-    /// Looks once, and then writes to Redis what it does not have yet.
+    /// Looks once, and then writes to Redis what it does not have yet. Besides, removes what looks left that a crash ended.
     pub(crate) async fn run(&self) {
+        tokio::join!(self.look_and_save(), self.clear_up());
+    }
+
+    async fn clear_up(&self) {
+        // Right after a crash it is not certain yet that nobody looks after it.
+        let mut interval = tokio::time::interval(CLEAR_UP_INTERVAL);
+        loop {
+            interval.tick().await;
+            if let Err(error) = self.detector.clear_up().await {
+                tracing::debug!("what looks at the GPUs left is not removed: {}", chain(&error));
+            }
+        }
+    }
+
+    async fn look_and_save(&self) {
         let _ = tokio::time::timeout(CONTAINERS_WAIT, self.containers.newer_than(0)).await;
         self.detect().await;
         let mut interval = tokio::time::interval(SAVE_INTERVAL);

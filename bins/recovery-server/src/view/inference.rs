@@ -29,8 +29,10 @@ pub struct Hardware {
     ram_gb: f64,
     /// What can be used of it now.
     ram_available_gb: f64,
-    /// What is free on the disk; `null` where that cannot be seen.
+    /// What is free on the disk of this service; `null` where that cannot be seen.
     disk_free_gb: Option<f64>,
+    /// What is free where the container engine keeps images and volumes, and so models; `null` where that cannot be seen.
+    docker_disk_free_gb: Option<f64>,
     /// What limits this service itself; models run in containers of their own.
     container_limits: ContainerLimits,
     /// When this was found out.
@@ -100,6 +102,7 @@ impl Hardware {
             ram_gb: hardware::gib(machine.memory_mib),
             ram_available_gb: hardware::gib(machine.available_mib),
             disk_free_gb: machine.disk_free_mib.map(hardware::gib),
+            docker_disk_free_gb: hardware.docker_disk_free_mib.map(hardware::gib),
             container_limits: ContainerLimits {
                 cpu_cores: machine.limits.cpus,
                 ram_gb: machine.limits.memory_mib.map(hardware::gib),

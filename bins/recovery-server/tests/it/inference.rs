@@ -52,6 +52,50 @@ async fn the_hardware_is_found_out_at_start_and_anew_on_request() {
 }
 
 #[actix_web::test]
+async fn how_containers_reach_gpus_is_told_as_the_engine_says_it() {
+    macro_rules! sample {
+        ($name:literal) => {
+            include_str!(concat!(
+                "../../../../crates/recovery-inference/src/hardware/samples/docker_info/",
+                $name
+            ))
+        };
+    }
+    for (info, expect) in [
+        (sample!("plain.json"), "none"),
+        (sample!("nvidia_runtime.json"), "nvidia"),
+        (sample!("cdi.json"), "nvidia"),
+        (sample!("amd.json"), "rocm"),
+    ] {
+        let world = World::new();
+        world.engine.says(info);
+        world.app.start().await;
+        let hardware = get(&world, HARDWARE).await;
+        assert_eq!(
+            (&hardware["docker_gpu_runtime"], &hardware["docker_gpu_runtime_source"]),
+            (&json!(expect), &json!("engine")),
+            "{info}"
+        );
+        assert_eq!(hardware["docker_disk_free_gb"], Value::Null, "it is none of this machine: {hardware}");
+    }
+}
+
+#[actix_web::test]
+async fn what_looks_left_that_a_crash_ended_is_removed_at_the_start() {
+    let world = World::new();
+    world.engine.leaves_probe(true);
+    world.engine.leaves_probe(false);
+    world.app.start().await;
+    let removed = async {
+        while world.engine.left_probes() > 1 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), removed).await.expect("it is removed without a look");
+    assert!(world.engine.probes().is_empty());
+}
+
+#[actix_web::test]
 async fn what_is_found_out_is_in_redis_later_where_that_is_away() {
     let world = World::new();
     world.key_value.away();

@@ -25,4 +25,5 @@ mod profiles;
 mod schedule;
 mod services;
 mod transfers;
+mod web;
 mod world;

@@ -41,6 +41,10 @@ pub trait GpuEngine: Send + Sync {
     /// also when the returned future is dropped.
     async fn probe(&self, probe: Probe) -> Result<ExecOutput, EngineError>;
 
+    /// Removes the containers of probes that a crash left. Those that somebody still looks after stay. [`Self::probe`] does
+    /// it too.
+    async fn remove_left_probes(&self) -> Result<(), EngineError>;
+
     /// Runs a command inside a container that runs. One that is not done in time is left to itself.
     async fn exec(&self, container: &ContainerId, command: Exec) -> Result<ExecOutput, EngineError>;
 }

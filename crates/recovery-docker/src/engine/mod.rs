@@ -192,6 +192,11 @@ impl GpuEngine for DockerEngine {
         }
     }
 
+    async fn remove_left_probes(&self) -> Result<(), EngineError> {
+        let removed = async { probe::remove_leftovers(&*self.session().await?).await };
+        self.note(removed.await)
+    }
+
     async fn exec(&self, container: &ContainerId, command: Exec) -> Result<ExecOutput, EngineError> {
         ContainerEngine::exec(self, container, command).await
     }

@@ -12,10 +12,13 @@ use serde_json::{Value, json};
 use super::{PATIENCE, error, exec::Keep as _, output::Frames, session::Session, within};
 
 const DOING: &str = "looking at the GPUs from a container";
-/// The label of such containers, by which those are found that a crash left.
+/// The label of such containers, by which those are found that a crash left. Its value is the time, in Unix seconds, after
+/// which nobody looks after the container any more.
 const LABEL: &str = "io.nova-recovery.probe";
-/// A container this old was left by a crash: no probe takes as long.
+/// No probe lives as long: whatever its label says, one this old was left by a crash.
 const LEFT: Duration = Duration::from_secs(300);
+/// How long making a container may go on after nobody waits for it any more.
+const MAKING: Duration = Duration::from_secs(60);
 /// How long removing one may take.
 const REMOVAL: Duration = Duration::from_secs(15);
 
@@ -39,18 +42,32 @@ pub(super) async fn info(session: &Session) -> Result<String, EngineError> {
 
 /// Runs a program in a container that is made for it.
 pub(super) async fn run(session: &Arc<Session>, probe: Probe) -> Result<ExecOutput, EngineError> {
-    remove_leftovers(session).await;
+    if let Err(error) = remove_leftovers(session).await {
+        // It is tried again at the next look.
+        tracing::warn!("containers that looked at GPUs earlier cannot be looked for: {error}");
+    }
     let limit = probe.timeout;
     let most = probe.max_output;
-    let made = within(limit.min(PATIENCE), DOING, make(session, probe)).await?;
-    let removal = RemoveOnDrop { session: Some(Arc::clone(session)), id: made.clone() };
-    let ran = within(limit, DOING, follow(session, &made, most)).await;
+    let removal = within(limit.min(PATIENCE), DOING, make_removable(session, probe)).await?;
+    let ran = within(limit, DOING, follow(session, &removal.id, most)).await;
     // Who waits for the answer waits for the removal too: the container is gone when it is there.
     removal.now().await;
     ran
 }
 
+/// Makes the container in a task of its own: the engine makes it also where nobody waits for its answer any more, and
+/// then it is removed as soon as there is one.
+async fn make_removable(session: &Arc<Session>, probe: Probe) -> Result<RemoveOnDrop, EngineError> {
+    let session = Arc::clone(session);
+    let making = tokio::spawn(async move {
+        let id = within(MAKING, DOING, make(&session, probe)).await?;
+        Ok(RemoveOnDrop { session: Some(session), id })
+    });
+    making.await.map_err(|error| EngineError::Broken { doing: DOING, source: error.into() })?
+}
+
 async fn make(session: &Session, probe: Probe) -> Result<ContainerId, EngineError> {
+    let dead = now().saturating_add_unsigned((probe.timeout + MAKING + REMOVAL * 2).as_secs());
     let mut command = probe.command.into_iter();
     let devices = match probe.gpus {
         GpuRequest::Runtime => json!([{ "Driver": "", "Count": -1, "Capabilities": [["gpu"]] }]),
@@ -65,7 +82,7 @@ async fn make(session: &Session, probe: Probe) -> Result<ContainerId, EngineErro
         "Tty": false,
         // The runtime mounts its tools for this capability.
         "Env": ["NVIDIA_VISIBLE_DEVICES=all", "NVIDIA_DRIVER_CAPABILITIES=utility"],
-        "Labels": { LABEL: "true" },
+        "Labels": { LABEL: dead.to_string() },
         "NetworkDisabled": true,
         "HostConfig": {
             "NetworkMode": "none",
@@ -100,21 +117,31 @@ async fn follow(session: &Session, id: &ContainerId, most: usize) -> Result<Exec
     Ok(output)
 }
 
-/// Removes what a crash left. That it fails is said in the log alone: it is tried again at the next look.
-async fn remove_leftovers(session: &Session) {
-    let removing = async {
-        let found = session.raw().containers_with_label(LABEL).await;
-        let now = time::OffsetDateTime::now_utc().unix_timestamp();
-        for (id, created) in found.unwrap_or_default() {
-            let old = now.saturating_sub(created).unsigned_abs() > LEFT.as_secs();
-            if let Some(id) = id.parse().ok().filter(|_| old) {
-                remove(session, &id).await;
-            }
-        }
+/// Removes what a crash left.
+pub(super) async fn remove_leftovers(session: &Session) -> Result<(), EngineError> {
+    let doing = "looking for containers that looked at GPUs";
+    let found = async {
+        session.raw().containers_with_label(LABEL).await.map_err(|error| error::of_engine(doing, error))
     };
-    if tokio::time::timeout(PATIENCE, removing).await.is_err() {
-        tracing::warn!("containers that looked at GPUs earlier could not be looked for in time");
+    let now = now();
+    for found in within(PATIENCE, doing, found).await? {
+        let id = found.id.parse().ok().filter(|_| is_left(&found.label, found.created, now));
+        if let Some(id) = id {
+            remove(session, &id).await;
+        }
     }
+    Ok(())
+}
+
+/// Whether nobody looks after a container with this label any more, which was made at this time. Another service may be
+/// looking at the GPUs just now.
+fn is_left(label: &str, created: i64, now: i64) -> bool {
+    let is_dead = label.parse().is_ok_and(|dead: i64| now > dead);
+    is_dead || now.saturating_sub(created).unsigned_abs() > LEFT.as_secs()
+}
+
+fn now() -> i64 {
+    time::OffsetDateTime::now_utc().unix_timestamp()
 }
 
 async fn remove(session: &Session, id: &ContainerId) {
@@ -146,6 +173,28 @@ impl Drop for RemoveOnDrop {
         if let (Some(session), Ok(runtime)) = (self.session.take(), tokio::runtime::Handle::try_current()) {
             let id = self.id.clone();
             runtime.spawn(async move { remove(&session, &id).await });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_looks_after_any_more_is_left() {
+        for (label, created, left) in [
+            ("1100", 1000, false),
+            ("1000", 1000, false),
+            ("999", 1000, true),
+            ("1000000", 600, true),
+            ("true", 900, false),
+            ("true", 600, true),
+            ("", 600, true),
+            // A clock that was set back.
+            ("2000", 1900, true),
+        ] {
+            assert_eq!(is_left(label, created, 1000), left, "{label} {created}");
         }
     }
 }

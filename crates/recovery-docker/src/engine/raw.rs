@@ -1,7 +1,7 @@
 //! Answers as they come, for what docker-api would take apart wrongly: its decoder of output panics on that of a
 //! terminal and believes any length that it is told.
 
-use std::pin::Pin;
+use std::{collections::HashMap, pin::Pin};
 
 use containers_api::conn::{
     self, Headers, Payload, RequestClient, Transport, get_http_connector, get_unix_connector,
@@ -16,6 +16,15 @@ use super::address::Address;
 
 /// The most bytes of the words of an error that are read.
 const MOST_WORDS: usize = 16 * 1024;
+
+/// A container that was found by a label.
+pub(super) struct Labelled {
+    pub(super) id: String,
+    /// The label's value.
+    pub(super) label: String,
+    /// When it was made, in Unix time.
+    pub(super) created: i64,
+}
 
 /// A client that hands out bytes.
 pub(super) struct Raw {
@@ -94,19 +103,25 @@ impl Raw {
         self.client.delete(self.versioned(&endpoint)).await.map(drop)
     }
 
-    /// The ids of all containers with this label, which is none that needs escaping, and when they were made, in Unix
-    /// time.
-    pub(super) async fn containers_with_label(&self, label: &str) -> Result<Vec<(String, i64)>, Error> {
+    /// All containers with this label, whose name is none that needs escaping.
+    pub(super) async fn containers_with_label(&self, label: &str) -> Result<Vec<Labelled>, Error> {
         #[derive(serde::Deserialize)]
         struct Listed {
             #[serde(rename = "Id")]
             id: String,
             #[serde(rename = "Created", default)]
             created: i64,
+            #[serde(rename = "Labels", default)]
+            labels: HashMap<String, String>,
         }
         let endpoint = format!("/containers/json?all=true&filters=%7B%22label%22%3A%5B%22{label}%22%5D%7D");
         let listed: Vec<Listed> = self.client.get_json(self.versioned(&endpoint)).await?;
-        Ok(listed.into_iter().map(|listed| (listed.id, listed.created)).collect())
+        let labelled = |mut listed: Listed| Labelled {
+            label: listed.labels.remove(label).unwrap_or_default(),
+            id: listed.id,
+            created: listed.created,
+        };
+        Ok(listed.into_iter().map(labelled).collect())
     }
 
     /// Sends JSON, and takes the connection over for what comes back.

@@ -81,6 +81,10 @@ fn parse(page: &str) -> Result<Vec<FoundModel>, Failure> {
     // Longer marks, such as x-test-model-title, are no beginning.
     let entries: Vec<&str> = pieces.filter(|piece| !piece.starts_with('-')).collect();
     let models: Vec<FoundModel> = entries.iter().flat_map(|entry| models(entry)).take(MOST).collect();
+    // What comes after the cut of one that broke off is not known, and of the entry before it not all.
+    if !page.trim_end().ends_with("</html>") {
+        return Err(Failure::Unreadable);
+    }
     // A page that says itself that it has found nothing is one; another one is not what it was.
     let says_so = page.contains("No models found") || page.contains("No results");
     let is_its_page =

@@ -143,15 +143,15 @@ impl Quantization {
         }
     }
 
-    /// The form that a GGUF file of this name has, by how many bits its numbers take on average: the figures of
-    /// llama.cpp for a model of eight billion parameters.
+    /// The form that a GGUF file of this name has, by how many bits its numbers take on average: those that llama.cpp's
+    /// page on `llama-quantize` gives for Llama 3.1 8B.
     #[must_use]
     pub fn gguf(name: &str) -> Option<Self> {
         const BITS: [(&str, u16); 19] = [
-            ("q2_k", 296),
-            ("q3_k_s", 341),
-            ("q3_k_m", 374),
-            ("q3_k_l", 403),
+            ("q2_k", 316),
+            ("q3_k_s", 364),
+            ("q3_k_m", 400),
+            ("q3_k_l", 430),
             ("q4_0", 466),
             ("q4_1", 516),
             ("q4_k_s", 467),

@@ -1,5 +1,5 @@
 use recovery_core::port::ExecOutput;
-use recovery_testkit::{EngineContainer, EnginePoint, FakeEngine, FakeRunner, exits};
+use recovery_testkit::{EngineContainer, EnginePoint, FakeEngine, FakeRunner, MemoryKeyValue, exits};
 
 use super::*;
 
@@ -21,15 +21,17 @@ type Row = (Option<f64>, Option<u64>, Option<u64>, Option<f64>, Option<f64>);
 struct World {
     engine: FakeEngine,
     runner: FakeRunner,
+    settings: MemoryKeyValue,
     reader: GpuReader,
 }
 
 /// A machine without tools and containers.
 fn world() -> World {
-    let (engine, runner) = (FakeEngine::new(), FakeRunner::new());
+    let (engine, runner, settings) = (FakeEngine::new(), FakeRunner::new(), MemoryKeyValue::new());
     let tools = Tools::new(Arc::new(runner.clone()), &["/usr/bin".into()]);
-    let reader = GpuReader::new(tools, Arc::new(engine.clone()), Arc::new(engine.clone()));
-    World { engine, runner, reader }
+    let containers = Arc::new(engine.clone());
+    let reader = GpuReader::new(tools, containers.clone(), containers, Arc::new(settings.clone()));
+    World { engine, runner, settings, reader }
 }
 
 #[test]
@@ -106,6 +108,50 @@ async fn the_container_that_runs_is_asked_first() {
     world.engine.look().await.unwrap();
     assert_eq!(world.reader.read().await.unwrap().gpus.len(), 2);
     assert!(world.runner.calls().is_empty());
+}
+
+#[tokio::test]
+async fn of_several_that_run_the_active_one_is_asked() {
+    for (setting, expect) in [
+        (Some("ollama"), "ollama"),
+        (Some("\"sglang\""), "nova-sglang"),
+        (Some("vllm"), "nova-vllm"),
+        // None of these: any that runs.
+        (Some("custom"), "nova-vllm"),
+        (Some("{"), "nova-vllm"),
+        (None, "nova-vllm"),
+    ] {
+        let world = world();
+        for service in ["ollama", "nova-vllm", "nova-sglang"] {
+            let printed = printed(&format!("0, 1, 1, 1, 1, 1, {service}\n"));
+            world.engine.add(EngineContainer::of(service).program(move |_| printed.clone()));
+        }
+        world.engine.look().await.unwrap();
+        if let Some(setting) = setting {
+            world.settings.put(1, "nova:config:inference.backend", setting);
+        }
+        let asked = world.reader.read().await.unwrap();
+        assert_eq!(asked.gpus[0].model.as_deref(), Some(expect), "{setting:?}");
+    }
+}
+
+#[tokio::test]
+async fn where_the_active_one_has_nothing_to_say_or_is_not_known_another_that_runs_is_asked() {
+    let running = async |active: ExecOutput| {
+        let world = world();
+        world.engine.add(EngineContainer::of("ollama").program(move |_| active.clone()));
+        world
+            .engine
+            .add(EngineContainer::of("nova-sglang").program(|_| printed("0, 1, 1, 1, 1, 1, other\n")));
+        world.engine.look().await.unwrap();
+        world.settings.put(1, "nova:config:inference.backend", "ollama");
+        world
+    };
+    let world = running(ExecOutput { exit_code: 127, ..printed("not found") }).await;
+    assert_eq!(world.reader.read().await.unwrap().gpus[0].model.as_deref(), Some("other"));
+    let world = running(printed("0, 1, 1, 1, 1, 1, active\n")).await;
+    world.settings.away();
+    assert_eq!(world.reader.read().await.unwrap().gpus[0].model.as_deref(), Some("other"), "one of them");
 }
 
 #[tokio::test]

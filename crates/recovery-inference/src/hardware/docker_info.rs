@@ -62,6 +62,8 @@ pub struct DockerInfo {
     pub cdi_devices: Vec<String>,
     /// Where it keeps images and volumes, on its own machine.
     pub root_dir: Option<String>,
+    /// The memory of its machine, in MiB: it tells whether that is this one.
+    pub memory_mib: Option<u64>,
 }
 
 impl DockerInfo {
@@ -106,6 +108,7 @@ pub fn parse(answer: &str) -> Result<DockerInfo, Unreadable> {
             .take(MOST_DEVICES)
             .collect(),
         root_dir: info.get("DockerRootDir").and_then(Value::as_str).map(str::to_owned),
+        memory_mib: info.get("MemTotal").and_then(Value::as_u64).map(|bytes| bytes >> 20),
     })
 }
 

@@ -39,10 +39,31 @@ pub fn look(disk: &Path) -> Machine {
             .unwrap_or_default(),
         memory_mib: of(System::total_memory) / MIB,
         available_mib: of(System::available_memory) / MIB,
-        // sysinfo would look at every disk, and hang where one is on a server that is away.
-        disk_free_mib: rustix::fs::statvfs(disk).ok().map(|disk| {
-            u64::try_from((u128::from(disk.f_bavail) * u128::from(disk.f_frsize)) >> 20).unwrap_or(u64::MAX)
-        }),
+        disk_free_mib: disk_free(disk),
         limits: limits::read(Path::new("/")),
     }
+}
+
+/// What is free for ordinary users on the disk of a directory, in MiB; `None` where that cannot be seen. It may hang where
+/// the disk is on a server that is away.
+#[must_use]
+pub fn disk_free(directory: &Path) -> Option<u64> {
+    // sysinfo would look at every disk.
+    let disk = rustix::fs::statvfs(directory).ok()?;
+    let free = (u128::from(disk.f_bavail) * u128::from(disk.f_frsize)) >> 20;
+    Some(u64::try_from(free).unwrap_or(u64::MAX))
+}
+
+/// What is free where a container engine on this machine keeps images and volumes, in MiB. Inside a container that place
+/// cannot be seen, but the container's own files lie there, as a layer over those of its image.
+#[must_use]
+pub fn docker_disk_free(root: &Path, docker_root: &str) -> Option<u64> {
+    let place = root.join(docker_root.trim_start_matches('/'));
+    if place.is_dir() {
+        return disk_free(&place);
+    }
+    // OVERLAYFS_SUPER_MAGIC of <linux/magic.h>.
+    const OVERLAY: u64 = 0x794c_7630;
+    let kind = rustix::fs::statfs(root).ok()?.f_type;
+    (u64::try_from(kind).ok()? == OVERLAY).then(|| disk_free(root)).flatten()
 }

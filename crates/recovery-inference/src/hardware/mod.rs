@@ -15,6 +15,9 @@ mod merge;
 pub(crate) mod number;
 pub mod nvidia_smi;
 pub mod rocm_smi;
+#[cfg(test)]
+#[path = "tests/rows.rs"]
+mod rows;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -86,6 +89,8 @@ pub struct Hardware {
     pub docker_gpu_runtime: Fact<DockerGpuRuntime>,
     /// Processors, memory and disk.
     pub machine: Machine,
+    /// What is free where the container engine keeps images and volumes, in MiB; `None` where that cannot be seen.
+    pub docker_disk_free_mib: Option<u64>,
     /// What could not be found out and why, in sentences.
     pub notes: Vec<String>,
     /// When this was found out.

@@ -13,7 +13,7 @@ mod error;
 mod make_before_break;
 mod monitor;
 mod owner;
-mod routing;
+pub(crate) mod routing;
 mod start;
 mod status;
 mod timing;

@@ -13,8 +13,9 @@ use super::Timing;
 use crate::server::{BackendName, BackendSpec, Backends};
 
 /// The gateway's database.
-const DATABASE: u8 = 1;
-const BACKEND: &str = "nova:config:inference.backend";
+pub(crate) const DATABASE: u8 = 1;
+/// The name of the active server, or `custom` or `none`.
+pub(crate) const BACKEND: &str = "nova:config:inference.backend";
 const URL: &str = "nova:config:inference.url";
 const STATE: &str = "nova:config:inference.state";
 const ERROR: &str = "nova:config:inference.error";
@@ -224,10 +225,8 @@ impl Routing {
         Ok(led_there && self.read(STATE).await? == RouteState::Ready.as_str())
     }
 
-    /// A setting as it is meant: other programs write it as JSON.
     async fn read(&self, key: &str) -> Result<String, KeyValueError> {
-        let value = self.store.get(DATABASE, key).await?.unwrap_or_default();
-        Ok(serde_json::from_str::<String>(&value).unwrap_or(value))
+        Ok(meant(self.store.get(DATABASE, key).await?.unwrap_or_default()))
     }
 
     /// Writes a setting that does not say so already.
@@ -238,6 +237,11 @@ impl Routing {
         }
         self.store.set(DATABASE, key, value).await
     }
+}
+
+/// A setting as it is meant: other programs write it as JSON.
+pub(crate) fn meant(value: String) -> String {
+    serde_json::from_str::<String>(&value).unwrap_or(value)
 }
 
 fn selection(backend: &str) -> Selection {

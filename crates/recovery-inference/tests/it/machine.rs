@@ -37,4 +37,7 @@ async fn it_is_seen_as_lscpu_free_and_df_see_it() {
 #[test]
 fn a_disk_that_is_not_there_is_not_known() {
     assert_eq!(machine::look(Path::new("/does/not/exist")).disk_free_mib, None);
+    assert_eq!(machine::docker_disk_free(Path::new("/does/not"), "/exist"), None);
+    let root = tempfile::tempdir().unwrap();
+    assert!(machine::docker_disk_free(root.path(), "/").is_some_and(|free| free > 0));
 }

@@ -5,8 +5,13 @@ use std::time::Duration;
 use recovery_core::port::{EngineError, GpuEngine, GpuRequest, Probe};
 
 /// What holds for an engine that has an image with a shell under this name and no GPU. `left` says how many containers
-/// of probes there are.
-pub async fn gpu_engine(engine: &dyn GpuEngine, image: &str, left: impl AsyncFn() -> usize) {
+/// of probes there are; `leave` leaves one, of a crash or of somebody who still looks after it. One is left at the end.
+pub async fn gpu_engine(
+    engine: &dyn GpuEngine,
+    image: &str,
+    left: impl AsyncFn() -> usize,
+    leave: impl AsyncFn(bool),
+) {
     let info: serde_json::Value = serde_json::from_str(&engine.info().await.unwrap()).unwrap();
     assert!(info.is_object(), "{info}");
 
@@ -43,4 +48,16 @@ pub async fn gpu_engine(engine: &dyn GpuEngine, image: &str, left: impl AsyncFn(
 
     let answer = engine.probe(Probe { image: "nova-test-no-such-image:none".to_owned(), ..probe("") }).await;
     assert!(answer.is_err(), "nothing is pulled: {answer:?}");
+
+    leave(true).await;
+    assert_eq!(left().await, 1);
+    engine.remove_left_probes().await.unwrap();
+    assert_eq!(left().await, 0, "what a crash left is removed");
+    leave(true).await;
+    engine.probe(probe("true")).await.unwrap();
+    assert_eq!(left().await, 0, "a look removes it too");
+    leave(false).await;
+    engine.remove_left_probes().await.unwrap();
+    engine.probe(probe("true")).await.unwrap();
+    assert_eq!(left().await, 1, "another service may be looking just now");
 }

@@ -19,6 +19,7 @@ mod key_value;
 mod notifier;
 mod reset_database;
 mod state;
+mod web;
 
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,7 @@ pub use key_value::{key_value, key_value_away};
 pub use notifier::{notifier, notifier_away};
 pub use reset_database::{ResetFixture, reset_database};
 pub use state::{audit_log, documents, journal};
+pub use web::{WebFixture, web_client};
 
 /// How long a promise that is kept "soon" may take, also on a machine that is busy.
 const SOON: Duration = Duration::from_secs(20);

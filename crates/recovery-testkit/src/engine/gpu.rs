@@ -17,6 +17,8 @@ pub(super) struct Gpus {
     program: Option<Program>,
     images: Vec<String>,
     probes: Vec<Probe>,
+    /// For each container of a probe, whether nobody looks after it any more.
+    left: Vec<bool>,
 }
 
 impl FakeEngine {
@@ -33,6 +35,17 @@ impl FakeEngine {
     /// Gives it GPUs: probes that ask for them do this.
     pub fn with_gpus(&self, program: impl Fn(&Probe) -> ExecOutput + Send + Sync + 'static) {
         self.change(|world| world.gpus.program = Some(std::sync::Arc::new(program)));
+    }
+
+    /// Leaves the container of a probe: of a crash, or of somebody who still looks after it.
+    pub fn leaves_probe(&self, of_a_crash: bool) {
+        self.change(|world| world.gpus.left.push(of_a_crash));
+    }
+
+    /// How many containers of probes there are.
+    #[must_use]
+    pub fn left_probes(&self) -> usize {
+        self.world().gpus.left.len()
     }
 
     /// Every probe so far.
@@ -71,6 +84,7 @@ impl GpuEngine for FakeEngine {
         assert!(!probe.timeout.is_zero(), "a probe is given no time");
         assert!(!probe.command.is_empty(), "no command is to be run");
         self.pass(EnginePoint::Probe).await?;
+        self.change(|world| world.gpus.left.retain(|left| !left));
         self.change(|world| world.gpus.probes.push(probe.clone()));
         let gpus = self.world().gpus.clone();
         let refused = |why: &str| EngineError::Refused { doing: DOING, source: why.to_owned().into() };
@@ -89,6 +103,12 @@ impl GpuEngine for FakeEngine {
         output.stdout.truncate(probe.max_output);
         output.stderr.truncate(probe.max_output);
         Ok(output)
+    }
+
+    async fn remove_left_probes(&self) -> Result<(), EngineError> {
+        self.pass(EnginePoint::Sweep).await?;
+        self.change(|world| world.gpus.left.retain(|left| !left));
+        Ok(())
     }
 
     async fn exec(&self, container: &ContainerId, command: Exec) -> Result<ExecOutput, EngineError> {

@@ -38,6 +38,8 @@ pub enum EnginePoint {
     Info,
     /// Running a program in a container of its own.
     Probe,
+    /// Removing the containers of probes that a crash left.
+    Sweep,
 }
 
 /// What a fake engine can be made to get wrong.

@@ -16,16 +16,17 @@ use recovery_core::{
     port::{
         Command, CommandOutput, Compose, ContainerEngine, DataDirectories, DatabaseAdmin, DirectoryError,
         DirectorySize, EnvFile, ExecOutput, Exit, KeySpace, KeyValue, KeyValueError, NotifyError,
-        ProtectedDatabase, ScanPosition,
+        ProtectedDatabase, ScanPosition, WebClient,
     },
 };
 use recovery_testkit::{
     DirectoryNode, EngineContainer, FakeCompose, FakeContents, FakeDatabase, FakeEngine, FakeGateway,
-    FakeProgram, FakeRunner, FakeServer, FakeSession, Fate, KeySpacePoint, MemoryAuditLog, MemoryDirectories,
-    MemoryDocuments, MemoryEnvFile, MemoryJournal, MemoryKeyValue, NotifyPoint, RecordingNotifier,
+    FakeProgram, FakeRunner, FakeServer, FakeSession, FakeWeb, Fate, KeySpacePoint, MemoryAuditLog,
+    MemoryDirectories, MemoryDocuments, MemoryEnvFile, MemoryJournal, MemoryKeyValue, NotifyPoint,
+    RecordingNotifier, TakenRequest, WebManners,
     contract::{
         self, CommandCases, ComposeFixture, DatabaseFixture, DirectoryFixture, EngineDeed, EngineFixture,
-        OtherSession,
+        OtherSession, WebFixture,
     },
     exits,
 };
@@ -386,5 +387,38 @@ async fn container_engine() {
 async fn gpu_engine() {
     let engine = FakeEngine::new();
     engine.has_image("debian");
-    contract::gpu_engine(&engine, "debian", async || 0).await;
+    let leave = async |of_a_crash| engine.leaves_probe(of_a_crash);
+    contract::gpu_engine(&engine, "debian", async || engine.left_probes(), leave).await;
+}
+
+#[derive(Default)]
+struct Outside {
+    web: FakeWeb,
+    sites: std::sync::atomic::AtomicUsize,
+}
+
+impl WebFixture for Outside {
+    fn client(&self) -> &dyn WebClient {
+        &self.web
+    }
+
+    fn site(&self, manners: WebManners) -> String {
+        let number = self.sites.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let address = format!("http://site-{number}.example");
+        self.web.put_shared(&address, manners);
+        address
+    }
+
+    fn taken(&self, address: &str) -> Vec<TakenRequest> {
+        self.web.taken(address)
+    }
+
+    fn nowhere(&self) -> String {
+        "http://nowhere.example".to_owned()
+    }
+}
+
+#[tokio::test]
+async fn web_client() {
+    contract::web_client(&Outside::default()).await;
 }

@@ -1,20 +1,11 @@
 use super::*;
-
-type Row<'a> = (u32, Option<&'a str>, Option<u64>, Option<&'a str>);
-
-fn check(output: &str, expect: &[Row<'_>]) {
-    let gpus = list(output).unwrap();
-    let seen: Vec<Row<'_>> = gpus
-        .iter()
-        .map(|gpu| (gpu.index, gpu.model.as_deref(), gpu.memory_mib, gpu.pci.as_deref()))
-        .collect();
-    assert_eq!(seen, expect);
-}
+use crate::hardware::rows::check;
 
 #[test]
 fn a_bare_list() {
     let model = Some("AMD Instinct MI300X OAM");
     check(
+        list,
         include_str!("../samples/amd_smi/mi300x.json"),
         &[(0, model, Some(196_592), Some("0000:05:00.0")), (1, model, Some(196_592), Some("0000:26:00.0"))],
     );
@@ -23,6 +14,7 @@ fn a_bare_list() {
 #[test]
 fn a_list_under_gpu_data_after_a_warning() {
     check(
+        list,
         include_str!("../samples/amd_smi/gpu_data.json"),
         &[
             (0, Some("Radeon RX 7900 XT"), Some(20464), Some("0000:03:00.0")),
@@ -34,6 +26,7 @@ fn a_list_under_gpu_data_after_a_warning() {
 #[test]
 fn an_older_release_with_figures_as_text() {
     check(
+        list,
         include_str!("../samples/amd_smi/old.json"),
         &[(0, Some("Radeon PRO W7900"), Some(49136), Some("0000:83:00.0"))],
     );
@@ -41,7 +34,11 @@ fn an_older_release_with_figures_as_text() {
 
 #[test]
 fn a_gpu_of_which_nothing_is_said() {
-    check(r#"[{"gpu": 3}, {"vram": {"size": "N/A"}}]"#, &[(3, None, None, None), (1, None, None, None)]);
+    check(
+        list,
+        r#"[{"gpu": 3}, {"vram": {"size": "N/A"}}]"#,
+        &[(3, None, None, None), (1, None, None, None)],
+    );
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn runtimes_and_devices() {
         assert_eq!(parse(answer).unwrap().gpu_runtime(), expect, "{answer}");
     }
     let plain = parse(include_str!("../samples/docker_info/plain.json")).unwrap();
-    assert_eq!(plain.root_dir.as_deref(), Some("/var/lib/docker"));
+    assert_eq!((plain.root_dir.as_deref(), plain.memory_mib), (Some("/var/lib/docker"), Some(32_012)));
     for answer in ["", "[]", "<html>", "{\"Runtimes\":"] {
         assert!(parse(answer).is_err(), "{answer}");
     }

@@ -1,19 +1,10 @@
 use super::*;
-
-type Row<'a> = (u32, Option<&'a str>, Option<u64>, Option<&'a str>);
-
-fn check(output: &str, expect: &[Row<'_>]) {
-    let gpus = list(output).unwrap();
-    let seen: Vec<Row<'_>> = gpus
-        .iter()
-        .map(|gpu| (gpu.index, gpu.model.as_deref(), gpu.memory_mib, gpu.pci.as_deref()))
-        .collect();
-    assert_eq!(seen, expect);
-}
+use crate::hardware::rows::check;
 
 #[test]
 fn one_gpu_with_numbers_as_text() {
     check(
+        list,
         include_str!("../samples/rocm_smi/rx_7900_xtx.json"),
         &[(0, Some("Radeon RX 7900 XTX"), Some(24560), Some("0000:03:00.0"))],
     );
@@ -22,6 +13,7 @@ fn one_gpu_with_numbers_as_text() {
 #[test]
 fn an_older_release_after_warnings_with_a_gpu_in_the_processor() {
     check(
+        list,
         include_str!("../samples/rocm_smi/old_with_warnings.json"),
         &[
             (0, Some("Vega 20 [Radeon VII]"), Some(16368), Some("0000:03:00.0")),
@@ -33,6 +25,7 @@ fn an_older_release_after_warnings_with_a_gpu_in_the_processor() {
 #[test]
 fn a_newer_release_with_other_names_and_plain_numbers() {
     check(
+        list,
         include_str!("../samples/rocm_smi/device_name.json"),
         &[(0, Some("AMD Instinct MI300X"), Some(196_592), Some("0000:1b:00.0"))],
     );

@@ -28,6 +28,7 @@ fn machine(gpus: Vec<Gpu>, runtime: DockerGpuRuntime, memory_gib: u64) -> Hardwa
         integrated: Vec::new(),
         docker_gpu_runtime: Fact::new(runtime, Source::Engine),
         machine: Machine { cpu_cores: 8, memory_mib: memory_gib * 1024, ..Machine::default() },
+        docker_disk_free_mib: None,
         notes: Vec::new(),
         detected_at: datetime!(2026-01-31 12:00 UTC),
     }
