@@ -104,8 +104,8 @@ async fn tools_that_hang_and_print_garbage_hold_nobody_up() {
     get(&service, "/inference/hardware").await.assert_ok();
     let began = Instant::now();
     let hardware = service.send(service.admin(Method::POST, "/inference/hardware/detect")).await.assert_ok();
-    // A machine that is busy with other tests is given a little more than the two seconds.
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    // Two seconds where nothing else runs, which `cargo xtask bench` measures.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert_eq!(hardware["gpus"], json!([]));
     let notes = hardware["notes"].to_string();
     for expect in [

@@ -29,6 +29,7 @@ mod outages;
 mod places;
 mod profiles;
 mod proving_ground;
+mod recorded;
 mod reset;
 mod reset_crash;
 mod reset_oracle;

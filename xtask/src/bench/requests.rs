@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     process::Command,
     time::{Duration, Instant},
@@ -36,7 +37,9 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let project = Project::start(&engine, bench)?;
     let port = workspace::free_port(0)?;
     let mut settings = bench.settings();
+    let tools = hanging_tool(bench)?;
     settings.extend([
+        ("GPU_TOOL_DIRS", format!("{}:/usr/bin:/bin", tools.display())),
         ("DOCKER_HOST", engine.host.clone()),
         ("COMPOSE_PROJECT_NAME", PROJECT.to_owned()),
         ("COMPOSE_PROJECT_DIR", bench.directory.to_string_lossy().into_owned()),
@@ -46,6 +49,7 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let mut service = Service::spawn(&bench.binary, &settings, port, &bench.directory.join("requests.log"))?;
     service.wait_for("/health/ready", Duration::from_millis(20), Duration::from_secs(20))?;
     wait_until_all_run(port)?;
+    look(bench, port, report)?;
 
     let told_from_memory = [
         "services",
@@ -73,6 +77,32 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let deaths: Result<Vec<f64>> = (0..bench.runs.max(5)).map(|_| project.death(port)).collect();
     report.at_most("a container's death is shown after", "ms", middle(deaths?), 250.0);
     service.stop()
+}
+
+/// A directory with an `nvidia-smi` that never ends, and does not when it is asked to.
+fn hanging_tool(bench: &Bench) -> Result<PathBuf> {
+    let directory = bench.directory.join("tools");
+    fs::create_dir_all(&directory)?;
+    let tool = directory.join("nvidia-smi");
+    fs::write(&tool, "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n")?;
+    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755))?;
+    Ok(directory)
+}
+
+/// How long it takes at most to look at the machine, where one of the tools hangs.
+fn look(bench: &Bench, port: u16, report: &mut Report) -> Result<()> {
+    let path = "/api/v1/recovery/inference/hardware/detect";
+    let mut longest = Duration::ZERO;
+    for _ in 0..bench.runs.max(3) {
+        let begun = Instant::now();
+        let found = http::request(port, "POST", path, &[("X-Admin-Secret", ADMIN_SECRET)])?.json()?;
+        longest = longest.max(begun.elapsed());
+        if !found.get("notes").is_some_and(|notes| notes.to_string().contains("nvidia-smi did not end")) {
+            bail!("the tool that hangs was not waited for: {found}");
+        }
+    }
+    report.at_most("a look at the machine, where a tool hangs", "ms", milliseconds(longest), 2000.0);
+    Ok(())
 }
 
 impl<'a> Project<'a> {
