@@ -16,12 +16,13 @@ use recovery_core::{
     Actor, OperationId, OperationKind, crash_point,
     port::{
         AuditLog, Clock, CommandRunner, Compose, ContainerEngine, DataDirectories, DatabaseAdmin,
-        DatabaseError, DocumentStore, EnvFile, GpuEngine, Journal, KeySpace, KeyValue, Notifier,
-        ProtectedDatabase, ResetDatabase, WebClient,
+        DatabaseError, DocumentStore, EnvFile, Gateway, GpuEngine, InferenceServer, Journal, KeySpace,
+        KeyValue, Notifier, ProtectedDatabase, ResetDatabase, WebClient,
     },
 };
 use recovery_docker::Patience;
 use recovery_env::Environment;
+use recovery_inference::server::BackendName;
 use recovery_reset::{Categories, CutOffReset, Reset, ResetSettings};
 use secrecy::SecretString;
 use time::OffsetDateTime;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     alerts::Alerts,
     auth::{AccessSettings, Auth},
+    backends::{Announcer, Around, BackendControl, BackendSettings},
     compose::ComposeProject,
     dependencies::{self, Dependencies},
     glance::Glance,
@@ -76,6 +78,10 @@ pub struct Ports {
     pub engine: Arc<dyn ContainerEngine>,
     /// The engine, for looking at GPUs and for commands in containers.
     pub gpu_engine: Arc<dyn GpuEngine>,
+    /// The servers of language models; those of the settings.
+    pub inference_servers: BTreeMap<BackendName, Arc<dyn InferenceServer>>,
+    /// The gateway before them.
+    pub gateway: Arc<dyn Gateway>,
     /// The catalogues of models.
     pub web: Arc<dyn WebClient>,
     /// The `.env` of the platform.
@@ -113,6 +119,8 @@ pub struct AppSettings {
     pub reset_categories: Categories,
     /// How it finds out what the machine has for language models.
     pub inference: InferenceSettings,
+    /// Which servers of language models there are, and how they are run.
+    pub backends: BackendSettings,
     /// What this machine is called in notices.
     pub machine: String,
 }
@@ -124,7 +132,8 @@ pub struct App {
     pub(crate) services: Services,
     pub(crate) compose: ComposeProject,
     pub(crate) glance: Glance,
-    pub(crate) inference: Inference,
+    pub(crate) inference: Arc<Inference>,
+    pub(crate) backends: BackendControl,
     pub(crate) operations: Operations,
     pub(crate) auth: Auth,
     pub(crate) database: Arc<dyn ProtectedDatabase>,
@@ -190,6 +199,8 @@ impl App {
             compose,
             engine,
             gpu_engine,
+            inference_servers,
+            gateway,
             web,
             env_file,
             notifier,
@@ -218,6 +229,39 @@ impl App {
         };
         let mut own_secrets = vec![settings.admin_secret.clone()];
         own_secrets.extend(admin.target().ok().and_then(|target| target.password.clone()));
+        let environment =
+            Environment::new(env_file).checked_by(Arc::clone(&compose), settings.env_candidates);
+        let compose = ComposeProject::new(compose);
+        let operations = Operations::new(journal, Arc::clone(&clock), events, runtime.clone());
+        let stopping = CancellationToken::new();
+        let inference = Arc::new(Inference::new(
+            settings.inference,
+            Arc::clone(&runner),
+            Arc::clone(&engine),
+            gpu_engine,
+            web,
+            Arc::clone(&key_value),
+            Arc::clone(&clock),
+        ));
+        let around = Around {
+            servers: inference_servers,
+            gateway,
+            compose: compose.in_turn(),
+            engine: Arc::clone(&engine),
+            key_value: Arc::clone(&key_value),
+            documents: Arc::clone(&documents),
+            audit: Arc::clone(&audit),
+            clock: Arc::clone(&clock),
+            environment: environment.clone(),
+            inference: Arc::clone(&inference),
+            system_database: reset_settings.own_key_database,
+        };
+        let announcer = Announcer {
+            operations: operations.clone(),
+            environment: environment.clone(),
+            own_secrets: own_secrets.clone(),
+            stopping: stopping.clone(),
+        };
         Arc::new(Self {
             providers: settings.providers,
             advice: Semaphore::new(Self::QUESTIONS),
@@ -232,25 +276,18 @@ impl App {
                 Arc::new(Drills { interval: settings.drill_interval }),
             ],
             looked_for_leftovers: CancellationToken::new(),
-            inference: Inference::new(
-                settings.inference,
-                Arc::clone(&runner),
-                Arc::clone(&engine),
-                gpu_engine,
-                web,
-                Arc::clone(&key_value),
-                Arc::clone(&clock),
-            ),
+            backends: BackendControl::new(settings.backends, around, announcer),
+            inference,
             backups: Arc::new(
                 BackupService::new(backup, admin, runner, documents, Arc::clone(&clock))
                     .with_keys(Arc::clone(&key_space)),
             ),
             reset: Arc::new(Reset::new(reset_settings, reset_database, key_space, directories)),
-            environment: Environment::new(env_file).checked_by(Arc::clone(&compose), settings.env_candidates),
-            compose: ComposeProject::new(compose),
+            environment,
+            compose,
             glance: Glance::default(),
             services: Services::new(engine, settings.restart_patience),
-            operations: Operations::new(journal, Arc::clone(&clock), events, runtime.clone()),
+            operations,
             auth: Auth::new(
                 settings.access,
                 settings.admin_secret,
@@ -268,7 +305,7 @@ impl App {
             metrics_open: settings.metrics_open,
             drill_interval: settings.drill_interval.and_then(|interval| interval.try_into().ok()),
             started_at,
-            stopping: CancellationToken::new(),
+            stopping,
             strangers: Strangers::default(),
             watchers: Arc::new(Semaphore::new(Self::WATCHERS)),
             runtime,
@@ -313,6 +350,10 @@ impl App {
         self.in_background(async move { app.follow_compose().await });
         let app = Arc::clone(self);
         self.in_background(async move { app.inference.run().await });
+        let app = Arc::clone(self);
+        self.in_background(async move { app.follow_backends().await });
+        let app = Arc::clone(self);
+        self.in_background(async move { app.backends.run().await });
         let app = Arc::clone(self);
         self.in_background(async move {
             app.clear_up_once_possible().await;

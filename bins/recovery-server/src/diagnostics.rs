@@ -8,8 +8,7 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 use recovery_core::{BackupKind, ServiceName, port::LogTail};
-use recovery_env::{EnvDocument, Visibility, sounds_secret, visibility};
-use secrecy::ExposeSecret as _;
+use recovery_env::EnvDocument;
 
 use crate::{
     app::App,
@@ -74,15 +73,7 @@ impl App {
 
     /// Takes out what must not leave: every value of the `.env` that may not be seen, and the admin secret.
     pub(crate) fn redactor(&self, environment: Option<&EnvDocument>) -> Redactor {
-        let secrets = environment.into_iter().flat_map(|document| {
-            let secret = document
-                .keys()
-                .filter(|key| visibility(key) == Some(Visibility::Masked) || sounds_secret(key))
-                .filter_map(|key| document.get(key));
-            secret.collect::<Vec<_>>()
-        });
-        let own = self.own_secrets.iter().map(|secret| secret.expose_secret().to_owned());
-        Redactor::new(secrets.chain(own))
+        Redactor::of(environment, &self.own_secrets)
     }
 
     /// The last lines of each service that has a container, and what could not be read.

@@ -8,6 +8,7 @@ mod actions;
 pub mod alerts;
 pub mod app;
 pub mod auth;
+pub mod backends;
 pub mod cli;
 mod compose;
 mod console;

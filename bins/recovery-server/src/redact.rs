@@ -1,6 +1,9 @@
 //! Takes secrets out of texts that others wrote, such as logs, before they leave: values that are known to be secret,
 //! and what looks like one. A text can lose more than it must; it must not keep a secret that can be told.
 
+use recovery_env::{EnvDocument, Visibility, sounds_secret, visibility};
+use secrecy::{ExposeSecret as _, SecretString};
+
 /// What stands in the place of a secret.
 const GONE: &str = "[removed]";
 /// Shorter values are words rather than secrets: to take them out would take texts apart.
@@ -41,6 +44,19 @@ pub(crate) struct Redactor {
 }
 
 impl Redactor {
+    /// Takes out every value of the `.env` that may not be seen, and these secrets of the service itself.
+    pub(crate) fn of(environment: Option<&EnvDocument>, own: &[SecretString]) -> Self {
+        let secrets = environment.into_iter().flat_map(|document| {
+            let secret = document
+                .keys()
+                .filter(|key| visibility(key) == Some(Visibility::Masked) || sounds_secret(key))
+                .filter_map(|key| document.get(key));
+            secret.collect::<Vec<_>>()
+        });
+        let own = own.iter().map(|secret| secret.expose_secret().to_owned());
+        Self::new(secrets.chain(own))
+    }
+
     /// Takes these values out, besides what looks like a secret.
     pub(crate) fn new(values: impl IntoIterator<Item = String>) -> Self {
         let mut values: Vec<String> = values.into_iter().filter(|value| value.len() >= SHORTEST).collect();

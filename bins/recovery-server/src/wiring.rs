@@ -9,6 +9,7 @@ use recovery_core::{
 };
 use recovery_docker::{ComposeCli, ComposeSettings, DockerEngine, InvalidAddress, Patience};
 use recovery_env::{DiskEnvFile, Environment};
+use recovery_inference::server::{BackendSpec, HttpGateway, Limits, connect};
 use recovery_process::ProcessRunner;
 use recovery_store::{InvalidRedisUrl, LocalDirectories, PostgresDatabase, RedisStore, StateDirectory};
 use secrecy::SecretString;
@@ -35,6 +36,9 @@ pub enum StartError {
     /// `DOCKER_HOST` or `DOCKER_SDK_HOST` is not one.
     #[error(transparent)]
     Engine(#[from] InvalidAddress),
+    /// Nothing can be asked over HTTP on this system.
+    #[error("no connections over HTTP can be made")]
+    Http(#[source] reqwest::Error),
     /// The address to listen on cannot be had.
     #[error("cannot listen on {address}")]
     Listen {
@@ -80,6 +84,7 @@ impl From<StartError> for Problem {
                 };
                 Self::new(ErrorCode::Conflict, detail).hint(hint)
             }
+            StartError::Http(_) => Self::new(ErrorCode::Internal, "No connections over HTTP can be made."),
             StartError::Serve(_) => Self::new(ErrorCode::Internal, "The HTTP server failed."),
         }
     }
@@ -148,7 +153,13 @@ impl App {
         let system_database = redis.system_database();
         // What runs inside containers never goes through the socket proxy.
         let whole_engine = DockerEngine::new(&platform.engine.to_string(), platform.project.clone())?;
+        let backends = &settings.backends;
+        let limits = Limits::default();
+        let server = |spec: &BackendSpec| Ok((spec.name().clone(), connect(spec, limits)?));
+        let servers = backends.backends.iter().map(server).collect::<Result<_, reqwest::Error>>();
         let ports = Ports {
+            inference_servers: servers.map_err(StartError::Http)?,
+            gateway: Arc::new(HttpGateway::new(&backends.gateway, limits).map_err(StartError::Http)?),
             admin: database.clone(),
             database: database.clone(),
             runner: runner.clone(),
@@ -200,6 +211,7 @@ impl App {
             providers: ProviderAddresses::default(),
             reset_categories: settings.reset_categories.clone(),
             inference: InferenceSettings { system_database, ..settings.inference.clone() },
+            backends: backends.clone(),
             machine: own_name().unwrap_or_else(|| "this machine".to_owned()),
         };
         Ok(Self::assemble(settings, ports))

@@ -89,6 +89,12 @@ pub enum OperationKind {
     StopProfile,
     /// Wipes the categories of data that are not kept.
     FactoryReset,
+    /// Lets a server of language models serve, in the place of the one that does.
+    StartBackend,
+    /// Stops the server of language models that serves.
+    StopBackend,
+    /// Gives a server of language models another model.
+    SwitchModel,
 }
 
 impl OperationKind {
@@ -110,6 +116,9 @@ impl OperationKind {
             Self::StartProfile => "start_profile",
             Self::StopProfile => "stop_profile",
             Self::FactoryReset => "factory_reset",
+            Self::StartBackend => "start_backend",
+            Self::StopBackend => "stop_backend",
+            Self::SwitchModel => "switch_model",
         }
     }
 }
@@ -132,6 +141,9 @@ impl fmt::Display for OperationKind {
             Self::StartProfile => "start of a profile",
             Self::StopProfile => "stop of a profile",
             Self::FactoryReset => "factory reset",
+            Self::StartBackend => "start of an inference server",
+            Self::StopBackend => "stop of the inference server",
+            Self::SwitchModel => "change of a model",
         })
     }
 }

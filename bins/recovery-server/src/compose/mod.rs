@@ -1,6 +1,8 @@
 //! The Compose project: which profiles it has, and starting and stopping them.
 
 mod files;
+mod in_turn;
+mod inference;
 mod profiles;
 
 use std::{
@@ -17,7 +19,10 @@ use recovery_core::{
 use tokio::sync::Semaphore;
 
 pub(crate) use files::ComposeFiles;
+pub(crate) use inference::ProfilesFollow;
 pub(crate) use profiles::ProfileAction;
+
+use in_turn::InTurn;
 
 use crate::{app::App, operations::chain, services::Profiles};
 
@@ -36,6 +41,11 @@ pub(crate) struct ComposeProject {
 impl ComposeProject {
     pub(crate) fn new(compose: Arc<dyn Compose>) -> Self {
         Self { compose, changing: Arc::new(Semaphore::new(1)), trouble: Mutex::default() }
+    }
+
+    /// Compose for whoever waits for its turn to change something.
+    pub(crate) fn in_turn(&self) -> Arc<dyn Compose> {
+        Arc::new(InTurn { compose: Arc::clone(&self.compose), changing: Arc::clone(&self.changing) })
     }
 }
 

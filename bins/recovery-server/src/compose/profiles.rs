@@ -61,10 +61,10 @@ impl fmt::Display for ProfileAction {
 }
 
 /// A profile with its services.
-struct Chosen {
-    profile: ProfileName,
+pub(super) struct Chosen {
+    pub(super) profile: ProfileName,
     /// The one that the profile is there for comes first.
-    services: Vec<ServiceName>,
+    pub(super) services: Vec<ServiceName>,
 }
 
 impl App {
@@ -89,6 +89,9 @@ impl App {
         };
         let chosen = choose(profile, profiles)?;
         model?;
+        if let Some(spec) = self.backend_of(&chosen, action)? {
+            return self.change_profile_of_backend(actor, spec, chosen, action).await;
+        }
         let Ok(permit) = Arc::clone(&self.compose.changing).try_acquire_owned() else {
             return Err(self.change_in_the_way().into());
         };
@@ -113,9 +116,18 @@ impl App {
     }
 
     fn change_in_the_way(&self) -> Problem {
-        let kinds = [OperationKind::StartProfile, OperationKind::StopProfile];
+        let kinds = [
+            OperationKind::StartProfile,
+            OperationKind::StopProfile,
+            OperationKind::StartBackend,
+            OperationKind::StopBackend,
+            OperationKind::SwitchModel,
+        ];
         let running = self.operations.running().into_iter().find(|operation| kinds.contains(&operation.kind));
         let words = match &running {
+            Some(Operation { kind, .. }) if crate::backends::KINDS.contains(kind) => {
+                "The container of an inference server is being started or stopped.".to_owned()
+            }
             Some(Operation { kind, target: Some(target), .. }) => {
                 let done = if *kind == OperationKind::StartProfile { "started" } else { "stopped" };
                 format!("The profile {target} is being {done}.")
@@ -176,7 +188,7 @@ fn choose(name: &str, mut profiles: BTreeMap<ProfileName, Vec<ServiceName>>) -> 
 }
 
 /// Lets `COMPOSE_PROFILES` in the `.env` say what was done, so that `docker compose up` on the host agrees with it.
-async fn follow(
+pub(super) async fn follow(
     environment: &Environment,
     profile: &ProfileName,
     action: ProfileAction,

@@ -13,6 +13,9 @@ pub(super) struct Backup(pub(super) BackupName);
 /// The name of a service.
 pub(super) struct Service(pub(super) ServiceName);
 
+/// Any text: who takes it says what is wrong with it.
+pub(super) struct Text(pub(super) String);
+
 /// The id of an operation, or of the restore that it was.
 pub(super) struct Id(pub(super) OperationId);
 
@@ -43,6 +46,15 @@ impl FromRequest for Service {
                     .into()
             })
         }))
+    }
+}
+
+impl FromRequest for Text {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(segment(request, payload).map(Self))
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Happening {
     Operation(Arc<Operation>),
     /// A service of the platform changed; as it is now.
     Service(Arc<view::Service>),
+    /// The servers of language models stand differently; as it is now.
+    Backend(Arc<view::BackendStatus>),
 }
 
 /// A numbered happening.

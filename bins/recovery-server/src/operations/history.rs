@@ -74,6 +74,14 @@ fn may_run_elsewhere(operation: &Operation, now: OffsetDateTime) -> bool {
 
 /// How an operation ended that was running when its process did.
 pub(super) fn interrupted(mut operation: Operation, at: OffsetDateTime) -> Operation {
+    let hint = match operation.kind {
+        OperationKind::StartBackend | OperationKind::StopBackend | OperationKind::SwitchModel => {
+            "The service goes on with it by itself when it starts; the inference backend shows how far it is."
+        }
+        _ => {
+            "What it had half done is cleared up when the service starts. Start it again if it is still wanted."
+        }
+    };
     operation.state = OperationState::Interrupted;
     operation.finished_at = Some(at);
     operation.error = Some(
@@ -84,7 +92,7 @@ pub(super) fn interrupted(mut operation: Operation, at: OffsetDateTime) -> Opera
                 operation.kind
             ),
         )
-        .hint("What it had half done is cleared up when the service starts. Start it again if it is still wanted.")
+        .hint(hint)
         .operation(operation.id),
     );
     operation

@@ -65,6 +65,11 @@ fn failed(operation: Operation, problem: Problem, stopped: Option<StopReason>) -
             let at = operation.finished_at.unwrap_or(operation.started_at);
             return history::interrupted(operation, at);
         }
+        // What it is about goes on in the next process.
+        (ErrorCode::Interrupted, _) => {
+            let at = operation.finished_at.unwrap_or(operation.started_at);
+            return history::interrupted(operation, at);
+        }
         (ErrorCode::Cancelled, _) => OperationState::Cancelled,
         _ => OperationState::Failed,
     };

@@ -9,8 +9,8 @@ use recovery_reset::Categories;
 use secrecy::SecretString;
 
 use super::{
-    DatabaseSetting, EffectiveSetting, InvalidSettings, Loaded, SettingError, Settings, Source, include,
-    inference,
+    DatabaseSetting, EffectiveSetting, InvalidSettings, Loaded, SettingError, Settings, Source, backends,
+    include, inference,
     platform::PlatformSettings,
     reset,
     table::{self, About, Default, Shown, Variable},
@@ -77,6 +77,7 @@ fn read(values: &mut Values) -> Option<Settings> {
     );
     let platform = PlatformSettings::read(values);
     let inference = inference::read(values);
+    let backends = backends::read(values);
     let reset_categories = match values.optional(&table::RESET_CATEGORIES_FILE) {
         Some(path) => reset::categories(&path),
         None => Categories::built_in().map_err(|error| error.to_string()),
@@ -123,6 +124,7 @@ fn read(values: &mut Values) -> Option<Settings> {
         backup_include,
         platform: platform?,
         inference: inference?,
+        backends: backends?,
         reset_categories: reset_categories.ok()?,
     })
 }

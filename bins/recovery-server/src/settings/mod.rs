@@ -5,6 +5,7 @@
 //! `nova-recovery config` and `docs/configuration.md` come from it. What a setting does is the business of the part
 //! that gets it.
 
+mod backends;
 #[cfg(feature = "crash-points")]
 mod crash;
 mod effective;
@@ -41,6 +42,7 @@ pub(crate) use parse::admin_secret as check_admin_secret;
 
 use crate::{
     alerts::Webhook,
+    backends::BackendSettings,
     inference::InferenceSettings,
     logging::{LogFilter, LogFormat},
 };
@@ -100,6 +102,8 @@ pub struct Settings {
     pub platform: PlatformSettings,
     /// How it is found out what the machine has for language models.
     pub inference: InferenceSettings,
+    /// Which servers of language models there are, and how they are run.
+    pub backends: BackendSettings,
     /// What belongs to which category of a factory reset.
     pub reset_categories: Categories,
 }

@@ -16,9 +16,14 @@ use crate::{
     logging::{LogFilter, LogFormat},
 };
 
+mod backends;
 mod inference;
 mod platform;
 
+pub(super) use backends::{
+    GATEWAY_CONFIG_TTL_SECS, INFERENCE_BACKENDS, INFERENCE_DRAIN_SECS, INFERENCE_MONITOR_SECS,
+    INFERENCE_STALL_SECS, LLM_GATEWAY_URL,
+};
 pub(super) use inference::{
     GPU_TOOL_DIRS, HARDWARE_FILE, HF_ENDPOINT, HF_TOKEN, OLLAMA_LIBRARY_URL, OLLAMA_REGISTRY_URL,
     RECOMMENDED_MODELS_FILE,

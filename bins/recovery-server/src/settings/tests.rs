@@ -2,6 +2,8 @@ use std::{collections::BTreeMap, ffi::OsString, time::Duration};
 
 use secrecy::ExposeSecret;
 
+use recovery_inference::lifecycle::Timing;
+
 use super::{table::About, *};
 
 const FILE: &str = "NOVA_RECOVERY_CONFIG";
@@ -149,6 +151,44 @@ fn bad_values_name_the_variable_and_what_is_expected() {
     check("HF_TOKEN", "two words", "no token has");
     check("HARDWARE_FILE", "hardware.json", "no absolute path");
     check("GPU_TOOL_DIRS", "/usr/bin:bin", "`bin` is no absolute path");
+}
+
+#[test]
+fn servers_of_language_models_are_changed_and_added() {
+    let built_in = settings(&[]).backends;
+    assert_eq!(built_in.backends.iter().count(), 3);
+    assert_eq!((built_in.drain, built_in.timing), (Duration::from_secs(300), Timing::default()));
+    let text = r#"{"llamacpp": {"address": "http://llamacpp:8080", "in_flight": {"metrics":
+        {"path": "/metrics", "counters": ["llamacpp:requests_processing"]}}}, "ollama": {"address": "http://gpu:1"}}"#;
+    let own = settings(&[
+        ("INFERENCE_BACKENDS", text),
+        ("GATEWAY_CONFIG_TTL_SECS", "0.5"),
+        ("INFERENCE_MONITOR_SECS", "0.2"),
+    ])
+    .backends;
+    let addresses: Vec<_> =
+        own.backends.iter().map(|spec| (spec.profile().as_str(), spec.address())).collect();
+    assert_eq!(
+        addresses,
+        [
+            ("local-llamacpp", "http://llamacpp:8080"),
+            ("local-ollama", "http://gpu:1"),
+            ("local-sglang", "http://nova-sglang:8000"),
+            ("local-vllm", "http://nova-vllm:8000"),
+        ]
+    );
+    assert_eq!((own.timing.settled(), own.timing.monitor.as_millis()), (Duration::from_millis(600), 200));
+    let check = |name: &str, value: &str, expect: &str| {
+        let error = errors(&[(name, value)]);
+        assert!(error.contains(name) && error.contains(expect), "{value}: {error}");
+    };
+    check("INFERENCE_BACKENDS", "ollama", "is no JSON of the expected form");
+    check("INFERENCE_BACKENDS", r#"{"ollama": {"adress": "http://gpu"}}"#, "unknown field `adress`");
+    check("INFERENCE_BACKENDS", r#"{"none": {}}"#, "not the name of a backend");
+    check("INFERENCE_BACKENDS", r#"{"tgi": {}}"#, "the backend tgi cannot be used: address is missing");
+    check("INFERENCE_DRAIN_SECS", "-1", "no whole number from 0 to 86400");
+    check("INFERENCE_MONITOR_SECS", "0", "no number from 0.1 to 3600");
+    check("LLM_GATEWAY_URL", "llm-gateway", "is no address");
 }
 
 #[test]

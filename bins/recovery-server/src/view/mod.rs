@@ -1,6 +1,7 @@
 //! What others see: the shapes of every JSON answer, converted by hand from the types inside, so that neither can
 //! change the other by accident. The OpenAPI document describes these.
 
+mod backends;
 mod backup;
 mod diagnostics;
 mod environment;
@@ -16,6 +17,7 @@ mod status;
 
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
+pub use backends::{BackendAccepted, BackendChanged, BackendEntry, BackendStatus, SwitchProgress};
 pub use backup::{
     Backup, Deleted, Directory, DrillRecord, DroppedReplaced, Made, Removed, Replaced, Restored, RolledBack,
     SwitchedDirectory, Verified,

@@ -8,6 +8,8 @@
 )]
 
 mod access;
+mod backends;
+mod backends_world;
 mod background;
 mod backups;
 mod catalogues;

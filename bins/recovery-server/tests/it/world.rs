@@ -1,6 +1,6 @@
 //! A service over fakes, and a client of it.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_web::{
     body::{BoxBody, MessageBody},
@@ -9,22 +9,27 @@ use actix_web::{
     test::{self, TestRequest},
 };
 use recovery_backup::BackupSettings;
-use recovery_core::{OperationState, database::PostgresVersion};
+use recovery_core::{OperationState, database::PostgresVersion, port::InferenceServer};
 use recovery_docker::Patience;
-use recovery_inference::catalogue::Addresses;
+use recovery_inference::{
+    catalogue::Addresses,
+    lifecycle::Timing,
+    server::{BackendName, BackendSpec},
+};
 use recovery_reset::Categories;
 use recovery_server::{
     app::{App, AppSettings, Ports},
     auth::AccessSettings,
+    backends::BackendSettings,
     http::application,
     inference::InferenceSettings,
     troubleshoot::ProviderAddresses,
     web::Web,
 };
 use recovery_testkit::{
-    FakeClock, FakeCompose, FakeDatabase, FakeEngine, FakePostgresTools, FakeRunner, FakeTables,
-    MemoryAuditLog, MemoryDirectories, MemoryDocuments, MemoryEnvFile, MemoryJournal, MemoryKeyValue,
-    RecordingNotifier,
+    FakeClock, FakeCompose, FakeDatabase, FakeEngine, FakeGateway, FakePostgresTools, FakeRunner, FakeServer,
+    FakeTables, MemoryAuditLog, MemoryDirectories, MemoryDocuments, MemoryEnvFile, MemoryJournal,
+    MemoryKeyValue, RecordingNotifier,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -48,6 +53,9 @@ pub(crate) struct World {
     pub(crate) app: Arc<App>,
     pub(crate) directory: TempDir,
     pub(crate) runner: FakeRunner,
+    /// The servers of language models, by name.
+    pub(crate) servers: BTreeMap<String, FakeServer>,
+    pub(crate) journal: MemoryJournal,
     ports: Ports,
     settings: AppSettings,
 }
@@ -71,6 +79,27 @@ impl World {
         let env_file = MemoryEnvFile::new("LOG_LEVEL=info\n");
         let notifier = RecordingNotifier::new();
         let clock = FakeClock::new(datetime!(2026-01-31 12:00 UTC));
+        let journal = MemoryJournal::new();
+        let directory = tempfile::tempdir().unwrap();
+        let mut settings = settings(&directory);
+        change(&mut settings);
+        let loads_for = Duration::from_millis(30);
+        let of = |spec: &BackendSpec| match spec.name().as_str() {
+            "ollama" => FakeServer::uncounted("llama3.2:3b", loads_for),
+            _ => FakeServer::new("org/model", loads_for),
+        };
+        let backends: Vec<&BackendSpec> = settings.backends.backends.iter().collect();
+        let servers: BTreeMap<String, FakeServer> =
+            backends.iter().map(|spec| (spec.name().to_string(), of(spec))).collect();
+        let known: Vec<(&str, &str, &FakeServer)> = backends
+            .iter()
+            .map(|spec| (spec.name().as_str(), spec.address(), &servers[spec.name().as_str()]))
+            .collect();
+        let gateway = FakeGateway::new(&key_value, &known);
+        let clients = servers.iter().map(|(name, server)| {
+            let client: Arc<dyn InferenceServer> = Arc::new(server.clone());
+            (name.parse::<BackendName>().unwrap(), client)
+        });
         let ports = Ports {
             admin: Arc::new(database.clone()),
             database: Arc::new(database.clone()),
@@ -79,7 +108,9 @@ impl World {
             key_space: Arc::new(key_value.clone()),
             reset_database: Arc::new(tables.clone()),
             directories: Arc::new(MemoryDirectories::new()),
-            journal: Arc::new(MemoryJournal::new()),
+            inference_servers: clients.collect(),
+            gateway: Arc::new(gateway),
+            journal: Arc::new(journal.clone()),
             audit: Arc::new(audit.clone()),
             documents: Arc::new(MemoryDocuments::new()),
             compose: Arc::new(compose.clone()),
@@ -90,9 +121,6 @@ impl World {
             notifier: Some(Arc::new(notifier.clone())),
             clock: Arc::new(clock.clone()),
         };
-        let directory = tempfile::tempdir().unwrap();
-        let mut settings = settings(&directory);
-        change(&mut settings);
         let app = App::assemble(settings.clone(), ports.clone());
         Self {
             database,
@@ -108,6 +136,8 @@ impl World {
             app,
             directory,
             runner,
+            servers,
+            journal,
             ports,
             settings,
         }
@@ -192,6 +222,18 @@ fn settings(directory: &TempDir) -> AppSettings {
                 limit: Duration::from_secs(2),
             },
             ..InferenceSettings::default()
+        },
+        backends: BackendSettings {
+            timing: Timing {
+                gateway_cache: Duration::from_millis(20),
+                margin: Duration::from_millis(5),
+                poll: Duration::from_millis(5),
+                // Tests that let days pass are not to look every second.
+                keep: Duration::from_secs(3600),
+                ..Timing::default()
+            },
+            drain: Duration::from_secs(20),
+            ..BackendSettings::default()
         },
         reset_categories: Categories::built_in().unwrap(),
         machine: "box".to_owned(),

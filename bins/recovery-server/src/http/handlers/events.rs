@@ -22,8 +22,8 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// After so long without an event comes a comment, so that no proxy takes the silence for a dead connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// Events as they happen (`text/event-stream`): `operation` holds an operation and `service` a service, as
-/// it is now; `reset` says that events
+/// Events as they happen (`text/event-stream`): `operation` holds an operation, `service` a service and `inference` how
+/// the servers of language models stand, as it is now; `reset` says that events
 /// were missed, so that what was known must be asked for again. Each event has an id; a client that sends the last one
 /// as `Last-Event-ID` goes on where it stopped.
 #[utoipa::path(get, path = "/api/v1/recovery/events", tag = "operations",
@@ -71,6 +71,7 @@ fn line(delivery: &Delivery) -> String {
                     ("operation", serde_json::to_string(&Operation::from(operation.as_ref())))
                 }
                 Happening::Service(service) => ("service", serde_json::to_string(service.as_ref())),
+                Happening::Backend(status) => ("inference", serde_json::to_string(status.as_ref())),
             };
             format!("id: {id}\nevent: {kind}\ndata: {}\n\n", data.unwrap_or_default())
         }

@@ -1,6 +1,7 @@
 //! The handlers, one file per part of the interface. Each is documented as the OpenAPI document shows it.
 
 pub(super) mod audit;
+pub(super) mod backends;
 pub(super) mod backups;
 pub(super) mod console;
 pub(super) mod diagnostics;
