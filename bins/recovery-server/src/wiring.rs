@@ -1,6 +1,6 @@
 //! From the settings to the parts: which adapter stands behind which port.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use recovery_backup::BackupSettings;
 use recovery_core::{
@@ -154,7 +154,9 @@ impl App {
         // What runs inside containers never goes through the socket proxy.
         let whole_engine = DockerEngine::new(&platform.engine.to_string(), platform.project.clone())?;
         let backends = &settings.backends;
-        let limits = Limits::default();
+        // A server that hangs is to be found out within a few looks at its health.
+        let token = backends.timing.monitor.clamp(Duration::from_secs(5), Limits::default().token);
+        let limits = Limits { token, ..Limits::default() };
         let server = |spec: &BackendSpec| Ok((spec.name().clone(), connect(spec, limits)?));
         let servers = backends.backends.iter().map(server).collect::<Result<_, reqwest::Error>>();
         let ports = Ports {

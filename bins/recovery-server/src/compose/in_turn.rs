@@ -1,6 +1,6 @@
 //! Compose for whoever waits for its turn: it is told to change one thing after the other.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use recovery_core::{
@@ -46,9 +46,9 @@ impl Compose for InTurn {
         self.compose.start(services, progress).await
     }
 
-    async fn stop(&self, services: &[ServiceName]) -> Result<String, ComposeError> {
+    async fn stop(&self, services: &[ServiceName], grace: Option<Duration>) -> Result<String, ComposeError> {
         let _turn = self.turn().await;
-        self.compose.stop(services).await
+        self.compose.stop(services, grace).await
     }
 
     async fn pull(&self, services: &[ServiceName], progress: OnProgress<'_>) -> Result<(), ComposeError> {
