@@ -28,7 +28,7 @@ const LOOKS = [fullDisk, critical, database, redis, services, littleRoom, work, 
 export function verdict(facts) {
   const { connected, lostAt, status, now } = facts;
   if (connected === false) {
-    const since = lostAt ? ` for ${duration((now - lostAt) / 1000)}` : "";
+    const since = lostAt ? ` for ${now - lostAt < 5000 ? "a moment" : duration((now - lostAt) / 1000)}` : "";
     return {
       level: "bad",
       text: `The recovery service has not answered${since}.`,
