@@ -22,6 +22,8 @@ mod crash_transfers;
 mod environment;
 mod faults;
 mod inference;
+mod inference_changes;
+mod inference_stage;
 mod instances;
 mod kept;
 mod lifecycle;

@@ -1,10 +1,11 @@
 //! The three servers of language models and the gateway before them, as containers of a Compose project, with nothing
 //! of them but their behaviour.
 
-use std::{fs, time::Duration};
+use std::{collections::BTreeMap, fs, time::Duration};
 
 use recovery_testkit::servers::{DockerEngine, DockerProject};
 use recovery_tests::load::{Load, Plan};
+use serde_json::{Value, json};
 
 use crate::{
     places::{Places, set_key},
@@ -25,6 +26,17 @@ pub(crate) struct Pace {
 /// The model that the servers have at first.
 pub(crate) const MODEL: &str = "qwen/small";
 
+/// What is known of the models: that they fit beside any other. Of a model that is not here it is not known, so that
+/// the server before it is stopped first.
+const MODELS: &str = r#"[
+  {"id": "tiny", "ollama_id": "tiny", "name": "Tiny", "category": "chat", "min_vram_gb": 0, "min_ram_gb": 0.1,
+   "backends": ["ollama"], "description": "Words."},
+  {"id": "qwen/small", "name": "Small", "category": "chat", "min_vram_gb": 0.1,
+   "backends": ["vllm", "sglang"], "description": "Words."}
+]"#;
+
+const BACKENDS: [&str; 3] = ["ollama", "vllm", "sglang"];
+
 /// A Compose project with the servers and the gateway, which runs, and a world whose service looks after them.
 pub(crate) struct Ground {
     pub engine: DockerEngine,
@@ -37,15 +49,26 @@ impl Ground {
     pub(crate) fn new(pace: Pace) -> Self {
         let (engine, places, world) = (DockerEngine::shared(), Places::new(), World::new());
         let project = engine.project(&compose_file(places, world.redis.port(), pace));
-        project.write(".env", &format!("VLLM_MODEL={MODEL}\nSGLANG_MODEL={MODEL}\nCOMPOSE_PROFILES=\n"));
+        project.write(
+            ".env",
+            &format!(
+                "VLLM_MODEL={MODEL}\nSGLANG_MODEL={MODEL}\nDEFAULT_CHAT_MODEL=tiny\nCOMPOSE_PROFILES=\n"
+            ),
+        );
+        project.write("models.json", MODELS);
         fs::create_dir(project.path("moods")).unwrap();
         project.compose(&["up", "--detach", "llm-gateway"]);
+        let backends: BTreeMap<&str, Value> =
+            BACKENDS.into_iter().map(|name| (name, json!({ "address": places.address(name) }))).collect();
         let world = world
             .with("DOCKER_HOST", engine.host())
             .with("COMPOSE_PROJECT_NAME", project.name())
             .with("COMPOSE_PROJECT_DIR", project.directory().to_str().unwrap())
             .with("NOVA_ENV_FILE", project.path(".env").to_str().unwrap())
-            .with("LLM_GATEWAY_URL", places.address("gateway"));
+            .with("RECOMMENDED_MODELS_FILE", project.path("models.json").to_str().unwrap())
+            .with("LLM_GATEWAY_URL", places.address("gateway"))
+            .with("GATEWAY_CONFIG_TTL_SECS", (2.0 * pace.cache).to_string())
+            .with("INFERENCE_BACKENDS", json!(backends).to_string());
         Self { engine, project, world, places }
     }
 
@@ -60,9 +83,8 @@ impl Ground {
 fn compose_file(places: Places, redis: u16, pace: Pace) -> String {
     let Pace { cache, load, token_ms } = pace;
     let program = env!("CARGO_BIN_EXE_nova-stand-in");
-    let backends: String = ["ollama", "vllm", "sglang"]
-        .map(|name| format!(", --backend, {name}={}", places.address(name)))
-        .concat();
+    let backends: String =
+        BACKENDS.map(|name| format!(", --backend, {name}={}", places.address(name))).concat();
     let server = |service: &str, name: &str, more: &str| {
         let listen = places.listen(name);
         format!(

@@ -3,7 +3,10 @@
 //!
 //! What the database must be is known at every moment: as it was before the operation, or as the operation makes it.
 //! `pg_dump` says which.
+//!
+//! Then the servers of language models are changed under load ([`inference`]).
 
+mod inference;
 mod round;
 
 use std::{
@@ -34,6 +37,18 @@ pub(crate) struct Options {
     /// Soaks this program instead of building one
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
+    /// Only this part; otherwise both, one after the other
+    #[arg(long)]
+    only: Option<Part>,
+}
+
+/// The two parts.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Kills in the middle of operations on the database, for as long as is said
+    Database,
+    /// Changes of the inference server under load, some twenty minutes
+    Inference,
 }
 
 /// Fewer rounds in five minutes say nothing.
@@ -49,6 +64,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             workspace::build_service(true)?
         }
     };
+    if options.only != Some(Part::Inference) {
+        database(options, binary.clone())?;
+    }
+    if options.only != Some(Part::Database) {
+        inference::run(&binary)?;
+        println!("verdict: passed");
+    }
+    Ok(())
+}
+
+fn database(options: &Options, binary: PathBuf) -> Result<()> {
     let seed = match options.seed {
         Some(seed) => seed,
         None => u64::from_str_radix(&cluster::random_hex(8)?, 16)?,
