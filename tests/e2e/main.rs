@@ -23,6 +23,8 @@ mod environment;
 mod faults;
 mod inference;
 mod inference_changes;
+mod inference_crash;
+mod inference_sickness;
 mod inference_stage;
 mod instances;
 mod kept;

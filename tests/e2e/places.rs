@@ -57,3 +57,10 @@ pub(crate) fn set_key(server: &RedisServer, key: &str, value: &str) {
     let answer = redis(server, &command);
     assert!(answer.starts_with("+OK\r\n+OK"), "{answer}");
 }
+
+/// Reads a key of the gateway's; empty where it is not there.
+pub(crate) fn key(server: &RedisServer, key: &str) -> String {
+    let answer = redis(server, &format!("GET {key}"));
+    let value = answer.lines().nth(2).filter(|value| !value.starts_with('+'));
+    value.unwrap_or_default().to_owned()
+}

@@ -72,9 +72,32 @@ impl Ground {
         Self { engine, project, world, places }
     }
 
+    /// The backends whose containers run.
+    pub(crate) fn running(&self) -> Vec<&'static str> {
+        let filter = format!("label=com.docker.compose.project={}", self.project.name());
+        let format = "{{.Label \"com.docker.compose.service\"}}";
+        let running = self.engine.docker(&["ps", "--filter", &filter, "--format", format]);
+        let runs = |name: &&str| running.lines().any(|service| service == service_of(name));
+        BACKENDS.into_iter().filter(runs).collect()
+    }
+
+    /// The id of a server's container.
+    pub(crate) fn container(&self, backend: &str) -> String {
+        self.project.container(service_of(backend))
+    }
+
     /// What a server is to do wrong from now on: `now`, until it is started again, or `always`.
     pub(crate) fn mood(&self, backend: &str, which: &str, words: &str) {
         self.project.write(&format!("moods/{backend}.{which}"), words);
+    }
+}
+
+fn service_of(backend: &str) -> &'static str {
+    match backend {
+        "ollama" => "ollama",
+        "vllm" => "nova-vllm",
+        "sglang" => "nova-sglang",
+        other => panic!("nobody is called {other}"),
     }
 }
 
