@@ -95,6 +95,8 @@ pub enum OperationKind {
     StopBackend,
     /// Gives a server of language models another model.
     SwitchModel,
+    /// Lets the server of language models that serves fetch a model.
+    PullModel,
 }
 
 impl OperationKind {
@@ -119,6 +121,7 @@ impl OperationKind {
             Self::StartBackend => "start_backend",
             Self::StopBackend => "stop_backend",
             Self::SwitchModel => "switch_model",
+            Self::PullModel => "pull_model",
         }
     }
 }
@@ -144,6 +147,7 @@ impl fmt::Display for OperationKind {
             Self::StartBackend => "start of an inference server",
             Self::StopBackend => "stop of the inference server",
             Self::SwitchModel => "change of a model",
+            Self::PullModel => "download of a model",
         })
     }
 }

@@ -6,6 +6,7 @@ mod follow;
 mod herald;
 mod memory;
 mod models;
+mod pull;
 mod settings;
 
 use std::{

@@ -95,6 +95,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     endpoint!("POST" "inference/backend/stop", Admin, "stop_backend", handlers::backends::stop),
     endpoint!("POST" "inference/backend/{name}/start", Admin, "start_backend", handlers::backends::start),
     endpoint!("POST" "inference/backend/{name}/switch-model", Admin, "switch_model", handlers::backends::switch_model),
+    endpoint!("POST" "inference/models/pull", Admin, "pull_model", handlers::backends::pull),
     endpoint!("GET" "inference/models/search", Admin, handlers::inference::search),
     endpoint!("GET" "inference/models/recommended", Admin, handlers::inference::recommended),
     endpoint!("GET" "inference/recommendation", Admin, handlers::inference::recommendation),

@@ -60,6 +60,7 @@ use crate::{auth::Access, view};
         handlers::backends::stop,
         handlers::backends::start,
         handlers::backends::switch_model,
+        handlers::backends::pull,
         handlers::inference::search,
         handlers::inference::recommended,
         handlers::inference::recommendation,

@@ -78,6 +78,9 @@ pub(super) fn interrupted(mut operation: Operation, at: OffsetDateTime) -> Opera
         OperationKind::StartBackend | OperationKind::StopBackend | OperationKind::SwitchModel => {
             "The service goes on with it by itself when it starts; the inference backend shows how far it is."
         }
+        OperationKind::PullModel => {
+            "Start it again if it is still wanted: what has come so far need not be fetched again."
+        }
         _ => {
             "What it had half done is cleared up when the service starts. Start it again if it is still wanted."
         }

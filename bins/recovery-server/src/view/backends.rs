@@ -167,3 +167,14 @@ impl BackendChanged {
         }
     }
 }
+
+/// A model was fetched.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ModelPulled {
+    /// The model.
+    #[schema(example = "llama3.2:3b")]
+    pub(crate) model: String,
+    /// The server that has it now, as its makers write its name.
+    #[schema(example = "Ollama")]
+    pub(crate) server: String,
+}

@@ -17,7 +17,9 @@ mod status;
 
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
-pub use backends::{BackendAccepted, BackendChanged, BackendEntry, BackendStatus, SwitchProgress};
+pub use backends::{
+    BackendAccepted, BackendChanged, BackendEntry, BackendStatus, ModelPulled, SwitchProgress,
+};
 pub use backup::{
     Backup, Deleted, Directory, DrillRecord, DroppedReplaced, Made, Removed, Replaced, Restored, RolledBack,
     SwitchedDirectory, Verified,

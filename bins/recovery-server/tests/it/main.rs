@@ -21,6 +21,7 @@ mod events;
 mod factory_reset;
 mod inference;
 mod language_model;
+mod models_pull;
 mod operations;
 mod problems;
 mod profiles;

@@ -28,7 +28,7 @@ use crate::{
         guard::Target,
         path,
     },
-    view::{BackendAccepted, BackendEntry, BackendStatus},
+    view::{BackendAccepted, BackendEntry, BackendStatus, Operation},
 };
 
 /// The longest time that requests are given to end, in seconds.
@@ -138,17 +138,55 @@ pub(crate) async fn switch_model(
     if spec.model_variable().is_none() {
         return Err(Problem::from(Refusal::NoModelVariable { backend: spec.label().to_owned() }).into());
     }
-    let model: ModelName = body.0.model.parse().map_err(|error: InvalidModelName| {
-        Problem::from_words(recovery_core::ErrorCode::InvalidRequest, format!("This is {error}"))
-            .hint("Models are named as Hugging Face names them, for example Qwen/Qwen2.5-7B-Instruct-AWQ.")
-            .field("model", error.to_string())
-    })?;
+    let model = model_name(
+        &body.0.model,
+        "Models are named as Hugging Face names them, for example Qwen/Qwen2.5-7B-Instruct-AWQ.",
+    )?;
     request.extensions_mut().insert(Target::new(format!("{backend} {model}")));
     let drain = drain_timeout(&request)?;
     let wish = Wish::SwitchModel { backend: backend.clone(), model: model.clone() };
     let change = Change { actor: caller.actor(), wish, drain };
     let answer = app.change_backend(change, result).await?;
     Ok(accepted(answer, backend.to_string(), Some(model.to_string())))
+}
+
+/// A model that is to be fetched.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct ModelPull {
+    /// Its name, at most 200 characters.
+    #[schema(example = "llama3.2:3b")]
+    model: String,
+}
+
+/// Lets the Ollama that serves fetch a model.
+///
+/// Answers at once with the operation, which shows how much has come and can be cancelled; what has come so far need not
+/// be fetched again. Other servers have the model that they were started with.
+#[utoipa::path(post, path = "/api/v1/recovery/inference/models/pull", tag = "inference", request_body = ModelPull,
+    responses((status = 202, body = Operation)))]
+pub(crate) async fn pull(
+    app: Data<App>,
+    caller: Caller,
+    request: HttpRequest,
+    body: Body<ModelPull>,
+) -> Result<HttpResponse, ApiError> {
+    let model = model_name(&body.0.model, "Models are named as Ollama names them, for example llama3.2:3b.")?;
+    request.extensions_mut().insert(Target::new(model.to_string()));
+    let operation = app.pull_model(caller.actor(), model).await?;
+    let id = operation.id;
+    let mut response = HttpResponse::Accepted();
+    response.insert_header(("location", location(id)));
+    let mut response = response.json(Operation::from(operation));
+    response.extensions_mut().insert(id);
+    Ok(response)
+}
+
+fn model_name(text: &str, hint: &str) -> Result<ModelName, Problem> {
+    text.parse().map_err(|error: InvalidModelName| {
+        Problem::from_words(recovery_core::ErrorCode::InvalidRequest, format!("This is {error}"))
+            .hint(hint)
+            .field("model", error.to_string())
+    })
 }
 
 async fn result(
