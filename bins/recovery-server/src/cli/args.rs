@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use recovery_core::{OperationId, VerifyLevel};
 
-use super::reset::ResetArguments;
+use super::{inference::InferenceAction, reset::ResetArguments};
 
 const EXIT_STATUS: &str = "Exit status:
   0    done
@@ -116,6 +116,12 @@ pub enum Command {
     Reset(ResetArguments),
     /// Shows the database, the backups and what is running
     Status,
+    /// Shows or changes which server of language models serves; with --url only
+    Inference {
+        /// What is done about it
+        #[command(subcommand)]
+        action: InferenceAction,
+    },
     /// Shows or changes the variables of the `.env` that may be
     Env {
         /// What is done with them
@@ -219,6 +225,11 @@ mod tests {
             "env set LOG_LEVEL=x HF_TOKEN",
             "Env { action: Set { assignments: [\"LOG_LEVEL=x\", \"HF_TOKEN\"] } }",
         );
+        check("inference status", "Inference { action: Status }");
+        check("inference start vllm --drain-timeout 7", "Inference { action: Start { backend: \"vllm\"");
+        check("inference stop", "Inference { action: Stop {");
+        check("inference switch-model vllm org/m", "Inference { action: SwitchModel {");
+        check("inference switch vllm", "Inference { action: Start {");
         check("config --reference", "Config { reference: true }");
         check("reset --preview", "Reset(ResetArguments { preview: true");
         check("reset --keep a,b --confirm RESET --reseed false --no-safety-backup", "Reset(ResetArguments {");
@@ -237,6 +248,10 @@ mod tests {
             "backups --secret hunter2",
             "config --reference --json",
             "env",
+            "inference",
+            "inference start",
+            "inference switch-model vllm",
+            "inference stop --drain-timeout soon",
             "env set",
             "reset",
             "reset --keep a",

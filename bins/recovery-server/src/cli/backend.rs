@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{
     failure::Failure,
+    inference::InferenceOrder,
     reset::ResetOrder,
     view::{Backup, Contents, Restore, Status},
 };
@@ -29,6 +30,8 @@ pub(super) enum Task {
     Upload(PathBuf, Option<BackupName>),
     /// Wipe what is not kept.
     Reset(ResetOrder),
+    /// Change which server of language models serves, or its model.
+    Inference(InferenceOrder),
 }
 
 impl Task {
@@ -43,6 +46,7 @@ impl Task {
             Self::Rollback(_) => OperationKind::Rollback,
             Self::Upload(..) => OperationKind::Upload,
             Self::Reset(_) => OperationKind::FactoryReset,
+            Self::Inference(order) => order.kind,
         }
     }
 
@@ -55,6 +59,7 @@ impl Task {
             Self::Rollback(id) => Some(id.to_string()),
             Self::Upload(_, name) => name.as_ref().map(BackupName::to_string),
             Self::Reset(order) => Some(factory_reset::target(&order.keep.join(","))),
+            Self::Inference(order) => order.path.first().cloned(),
         }
     }
 }
@@ -94,6 +99,9 @@ pub(super) trait Backend {
 
     /// What a reset would do, counted where `exact`.
     async fn preview_reset(&self, order: &ResetOrder, exact: bool) -> Result<Value, Failure>;
+
+    /// Which server of language models serves, and what is being done.
+    async fn inference(&self) -> Result<Value, Failure>;
 
     /// Begins something.
     async fn begin(&self, task: &Task) -> Result<OperationId, Failure>;

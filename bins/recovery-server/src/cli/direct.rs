@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::{
     backend::{Backend, Task},
     failure::{self, Failure},
+    inference,
     reset::ResetOrder,
     view::{Backup, Contents, Directory, HeldKeys, Restore, Rows, Status},
 };
@@ -86,6 +87,7 @@ impl Direct {
             Task::Verify(name, level) => self.app.start_verify(actor, name, level).await,
             Task::Restore(name) => self.app.start_restore(actor, name).await,
             Task::Rollback(restore) => self.app.start_rollback(actor, restore).await,
+            Task::Inference(_) => Err(inference::needs_a_service().into()),
             Task::Reset(order) => self.app.start_reset(actor, self.order(&order)?).await,
             Task::Upload(path, name) => {
                 let (file, size) = super::file::open(&path).await?;
@@ -234,7 +236,14 @@ impl Backend for Direct {
         shown(self.app.preview_reset(self.order(order)?, exact).await.map_err(begun)?)
     }
 
+    async fn inference(&self) -> Result<Value, Failure> {
+        Err(inference::needs_a_service().into())
+    }
+
     async fn begin(&self, task: &Task) -> Result<OperationId, Failure> {
+        if matches!(task, Task::Inference(_)) {
+            return Err(inference::needs_a_service().into());
+        }
         if matches!(task, Task::Verify(..) | Task::Restore(_)) {
             self.check_directory()?;
         }

@@ -219,6 +219,9 @@ mod tests {
         async fn preview_reset(&self, _: &ResetOrder, _: bool) -> Result<Value, Failure> {
             unreachable!()
         }
+        async fn inference(&self) -> Result<Value, Failure> {
+            unreachable!()
+        }
         async fn begin(&self, _: &Task) -> Result<OperationId, Failure> {
             if !self.may_begin {
                 std::future::pending::<()>().await;

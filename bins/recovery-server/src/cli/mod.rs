@@ -10,6 +10,7 @@ mod environment;
 mod failure;
 mod file;
 mod follow;
+mod inference;
 mod output;
 mod progress;
 mod prompt;
@@ -28,6 +29,7 @@ use recovery_core::VerifyLevel;
 
 pub use args::{Arguments, Command, EnvAction, Global};
 pub use failure::{Failure, Status};
+pub use inference::{Drain, InferenceAction};
 
 use crate::{
     logging,
@@ -143,6 +145,7 @@ async fn work(
         }
         Command::Reset(arguments) => session.reset(arguments).await,
         Command::Status => session.status().await,
+        Command::Inference { action } => session.inference(action).await,
         Command::Env { action: EnvAction::Get { name } } => session.environment(name.as_deref()).await,
         Command::Env { action: EnvAction::Set { assignments } } => {
             session.change_environment(&assignments).await

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::{
     backend::{Backend, Task},
     failure::Failure,
+    inference::InferenceOrder,
     reset::ResetOrder,
     view::{Backup, Contents, Restore, Status},
 };
@@ -91,6 +92,34 @@ impl Remote {
                 Err(error) => Err(self.not_understood(status).caused_by(&error)),
             }
         }
+    }
+
+    /// Begins a change of the servers of language models. The answer names its operation, unless that has ended already.
+    async fn begin_inference(&self, order: &InferenceOrder) -> Result<OperationId, Failure> {
+        #[derive(Deserialize)]
+        struct Begun {
+            operation_id: Option<OperationId>,
+        }
+        #[derive(Deserialize)]
+        struct Listed {
+            id: OperationId,
+            kind: String,
+        }
+        let mut path = vec!["inference", "backend"];
+        path.extend(order.path.iter().map(String::as_str));
+        let mut request = self.request(Method::POST, &path);
+        if let Some(seconds) = order.drain.drain_timeout {
+            request = request.query(&[("drain_timeout", seconds)]);
+        }
+        if let Some(model) = &order.model {
+            request = request.json(&json!({ "model": model }));
+        }
+        if let Some(id) = self.send::<Begun>(request).await?.operation_id {
+            return Ok(id);
+        }
+        let listed: Vec<Listed> = self.get(&["operations"]).await?;
+        let newest = listed.into_iter().find(|operation| operation.kind == order.kind.as_str());
+        newest.map(|operation| operation.id).ok_or_else(|| self.not_understood(StatusCode::OK))
     }
 
     fn url(&self, path: &[&str]) -> Url {
@@ -241,6 +270,10 @@ impl Backend for Remote {
         self.send(self.request(Method::POST, &["factory-reset", "preview"]).json(&body)).await
     }
 
+    async fn inference(&self) -> Result<Value, Failure> {
+        self.get(&["inference", "backend"]).await
+    }
+
     async fn begin(&self, task: &Task) -> Result<OperationId, Failure> {
         #[derive(Deserialize)]
         struct Begun {
@@ -248,6 +281,7 @@ impl Backend for Remote {
         }
         let post = |path: &[&str]| self.request(Method::POST, path).header("prefer", "respond-async");
         let request = match task {
+            Task::Inference(order) => return self.begin_inference(order).await,
             Task::Backup => post(&["backups"]),
             Task::Verify(name, level) => {
                 post(&["backups", name.as_str(), "verify"]).json(&json!({ "level": level }))
