@@ -154,9 +154,7 @@ impl App {
         // What runs inside containers never goes through the socket proxy.
         let whole_engine = DockerEngine::new(&platform.engine.to_string(), platform.project.clone())?;
         let backends = &settings.backends;
-        // A server that hangs is to be found out within a few looks at its health.
-        let token = backends.timing.monitor.clamp(Duration::from_secs(5), Limits::default().token);
-        let limits = Limits { token, ..Limits::default() };
+        let limits = Limits { token: backends.timing.stall, ..Limits::default() };
         let server = |spec: &BackendSpec| Ok((spec.name().clone(), connect(spec, limits)?));
         let servers = backends.backends.iter().map(server).collect::<Result<_, reqwest::Error>>();
         let ports = Ports {

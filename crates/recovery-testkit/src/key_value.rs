@@ -4,9 +4,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use async_trait::async_trait;
@@ -22,6 +22,8 @@ use crate::{Faults, lock};
 pub struct MemoryKeyValue {
     values: Arc<Mutex<Contents>>,
     away: Arc<AtomicBool>,
+    /// How many milliseconds it takes to answer about one key.
+    delay: Arc<AtomicU64>,
     faults: Faults<KeySpacePoint, KeyValueError>,
 }
 
@@ -73,6 +75,18 @@ impl MemoryKeyValue {
     /// Takes the server away: nothing answers, the values stay.
     pub fn away(&self) {
         self.away.store(true, Relaxed);
+    }
+
+    /// Lets it take so long to answer about one key from now on.
+    pub fn slow(&self, delay: Duration) {
+        self.delay.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    async fn wait(&self) {
+        let delay = self.delay.load(Relaxed);
+        if delay > 0 {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+        }
     }
 
     /// Brings the server back.
@@ -152,12 +166,14 @@ fn reversed(number: u64) -> u64 {
 #[async_trait]
 impl KeyValue for MemoryKeyValue {
     async fn get(&self, database: u8, key: &str) -> Result<Option<String>, KeyValueError> {
+        self.wait().await;
         self.check(database)?;
         let value = self.present().get(&(database, key.as_bytes().to_vec())).cloned();
         Ok(value.map(|value| String::from_utf8(value.value).expect("a value that is a text")))
     }
 
     async fn set(&self, database: u8, key: &str, value: &str) -> Result<(), KeyValueError> {
+        self.wait().await;
         self.check(database)?;
         self.put(database, key, value);
         Ok(())

@@ -52,6 +52,7 @@ pub(super) async fn start(
         if let Some(container) = &container {
             judge(parts, spec, container, before.as_ref()).await?;
         }
+        let asked = Instant::now();
         let answer = match server.health().await {
             Ok(()) => server.ready().await,
             Err(error) => Err(error),
@@ -71,7 +72,7 @@ pub(super) async fn start(
         let state = container.as_ref().map(|container| container.state);
         let now = Sign { restarts, state, answer: kind(&error), last_line: last_line.clone() };
         if sign.as_ref() != Some(&now) {
-            (sign, since) = (Some(now), Instant::now());
+            (sign, since) = (Some(now), asked);
         }
         if since.elapsed() >= parts.timing.stall {
             let log = match &container {

@@ -28,7 +28,8 @@ use http::Client;
 pub struct Limits {
     /// A question that needs no model.
     pub quick: Duration,
-    /// One token. A server that is at work lets it wait behind others.
+    /// One token. A server that is at work lets it wait behind others, and an Ollama loads its model first, which it
+    /// gives up where nobody waits for it any more.
     pub token: Duration,
     /// The next sign that a model is being fetched. A large file that is checked gives none for minutes.
     pub pull: Duration,
@@ -36,7 +37,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { quick: Duration::from_secs(5), token: Duration::from_secs(60), pull: Duration::from_secs(600) }
+        Self {
+            quick: Duration::from_secs(5),
+            token: Duration::from_secs(600),
+            pull: Duration::from_secs(600),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! One look at the health of the server that serves.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use recovery_core::{
     container::{Container, ContainerId, ContainerState, RestartPolicy, Snapshot, Standing},
@@ -84,7 +84,7 @@ async fn of_server(parts: &Parts, spec: &BackendSpec) -> Seen {
     let server = parts.server(spec);
     let answer = match (server.health().await, spec.in_flight()) {
         // To ask a model of an Ollama would keep it in memory for ever.
-        (Ok(()), InFlight::Metrics { .. }) => answers(server).await,
+        (Ok(()), InFlight::Metrics { .. }) => answers(server, patience(parts)).await,
         (Ok(()), InFlight::Unload) => Ok(None),
         (Err(error), _) => Err(error),
     };
@@ -97,11 +97,17 @@ async fn of_server(parts: &Parts, spec: &BackendSpec) -> Seen {
     }
 }
 
+/// How long a server that serves is waited for: a look that takes longer than the time to the next one is none.
+fn patience(parts: &Parts) -> Duration {
+    parts.timing.monitor.clamp(Duration::from_secs(5), Duration::from_secs(60))
+}
+
 /// Whether a model answers. Under a heavy load a request may wait longer than anybody wants to: a server that makes
 /// tokens meanwhile does not hang, and to restart it would be to cut all of them off.
-async fn answers(server: &dyn InferenceServer) -> Result<Option<String>, ServerError> {
+async fn answers(server: &dyn InferenceServer, within: Duration) -> Result<Option<String>, ServerError> {
     let before = server.tokens().await.ok().flatten();
-    let answer = server.ready().await;
+    let asked = tokio::time::timeout(within, server.ready()).await;
+    let answer = asked.unwrap_or(Err(ServerError::Hung { within }));
     if let (Err(ServerError::Hung { .. }), Some(before)) = (&answer, before)
         && let Ok(Some(after)) = server.tokens().await
         && after > before

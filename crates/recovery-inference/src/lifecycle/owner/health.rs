@@ -6,7 +6,7 @@ use recovery_core::port::Unwatched;
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    Change, Origin, Owner,
+    Change, Origin, Owner, beside,
     check::{Look, Seen, look},
     diary::Told,
     record::Pending,
@@ -29,7 +29,7 @@ impl Owner {
         match self.active.as_ref().and_then(|name| self.parts.backends.get(name)).cloned() {
             Some(spec) => {
                 let (parts, restarts) = (Arc::clone(&self.parts), self.restarts.clone());
-                self.look = Some(Box::pin(async move { look(&parts, &spec, restarts.as_ref()).await }));
+                self.look = Some(beside(async move { look(&parts, &spec, restarts.as_ref()).await }));
             }
             None if self.by_hand => self.look_round().await,
             None => {}
@@ -79,7 +79,7 @@ impl Owner {
         };
         let parts = Arc::clone(&self.parts);
         let told = Told { diary: Arc::clone(&self.diary), context: Arc::new(Unwatched::new()) };
-        let work = Box::pin(async move {
+        let work = beside(async move {
             let log = last_lines_of(&parts, &spec).await;
             // One that cannot be stopped is given up all the same.
             let _ = drain(&parts, &spec, Duration::ZERO, "it is given up", &told).await;

@@ -14,7 +14,7 @@ mod record;
 mod take_over;
 mod wish;
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, sync::Arc};
 
 use async_trait::async_trait;
 use recovery_core::{
@@ -25,6 +25,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{MissedTickBehavior, interval},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 pub use diary::STATE_KEY;
 pub use handle::{Lifecycle, Puller};
@@ -59,7 +60,14 @@ pub struct Memory {
     pub database: u8,
 }
 
-type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// Work that goes on beside the owner, and ends where it stands when it is dropped. It is a task of its own: while the
+/// owner waits for a lock that the work holds, or for a Redis that hangs, the work must get on.
+type Work<T> = AbortOnDropHandle<T>;
+
+/// Begins some work.
+fn beside<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Work<T> {
+    AbortOnDropHandle::new(tokio::spawn(work))
+}
 
 /// Who wants a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,8 +243,11 @@ impl Owner {
         origin: Origin,
     ) {
         // Dropped where it stands, which every step bears.
-        if let Some(cure) = self.change.take() {
-            let _ = cure.asked.send(Err(Cancelled.into()));
+        if let Some(Change { work, asked, .. }) = self.change.take() {
+            work.abort();
+            // It may be in the middle of a step on another thread.
+            let _ = work.await;
+            let _ = asked.send(Err(Cancelled.into()));
         }
         (self.look, self.restarts, self.by_hand) = (None, None, false);
         let told = Told { diary: Arc::clone(&self.diary), context };
@@ -246,7 +257,7 @@ impl Owner {
             .show(|status| *status = Status { backend, state, progress: None, error: None, ..status.clone() })
             .await;
         let (parts, memory) = (Arc::clone(&self.parts), Arc::clone(&self.memory));
-        let work = Box::pin(carry_out(parts, memory, pending.clone(), told));
+        let work = beside(carry_out(parts, memory, pending.clone(), told));
         self.change = Some(Change { pending, work, asked, origin });
     }
 
@@ -352,8 +363,13 @@ impl Owner {
 
 /// Goes on with some work; never returns where there is none.
 async fn work<T>(work: Option<&mut Work<T>>) -> T {
-    match work {
-        Some(work) => work.await,
-        None => std::future::pending().await,
+    let Some(work) = work else { return std::future::pending().await };
+    match work.await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and everything with it.
+            Err(_) => std::future::pending().await,
+        },
     }
 }

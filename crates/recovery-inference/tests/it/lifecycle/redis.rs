@@ -85,3 +85,14 @@ async fn a_wish_that_could_not_be_written_goes_before_what_was_chosen_earlier() 
     assert_eq!(world.route(), "ollama http://ollama:11434 ready");
     assert_eq!(process.lifecycle.status().state, State::Ready);
 }
+
+/// Whoever looks after the settings and whoever changes them wait for the same Redis.
+#[tokio::test(start_paused = true)]
+async fn a_redis_that_is_slow_to_answer_holds_no_change_up_for_ever() {
+    let (world, _, process) = serving("vllm", false).await;
+    world.redis.slow(Duration::from_millis(700));
+    let changed = tokio::time::timeout(Duration::from_secs(3600), process.done(start("sglang"))).await;
+    changed.expect("it comes to an end").unwrap();
+    assert_eq!(world.running(), ["sglang"]);
+    assert_eq!(process.lifecycle.status().state, State::Ready);
+}
