@@ -4,6 +4,8 @@ export const BASE = "/api/v1/recovery";
 
 /// How long an ordinary question may take, in milliseconds; the service itself waits up to 50 s for what it waits for.
 const PATIENCE = 60_000;
+/// The pause before a question that was broken off is asked again, in milliseconds.
+const AGAIN = 250;
 
 /// What went wrong: what happened, what to do, and whether the service answered at all.
 export class Problem extends Error {
@@ -34,6 +36,18 @@ function tell(what) {
   for (const watcher of watchers) watcher(what);
 }
 
+/// A browser breaks off what is under way when the networks of its machine change, as they do whenever a container
+/// comes or goes. What changes nothing is asked once more then.
+async function reach(address, options) {
+  try {
+    return await fetch(address, options);
+  } catch (error) {
+    if (options.method !== "GET" || options.signal.aborted) throw error;
+    await new Promise((resolve) => setTimeout(resolve, AGAIN));
+    return fetch(address, options);
+  }
+}
+
 /// Asks, and returns `{ status, body, headers }`; what is not good becomes a thrown `Problem`.
 export async function ask(method, path, { body, headers = {}, raw, signal, quiet } = {}) {
   const options = { method, headers: { Accept: "application/json", ...headers }, signal: signal ?? AbortSignal.timeout(PATIENCE) };
@@ -44,14 +58,17 @@ export async function ask(method, path, { body, headers = {}, raw, signal, quiet
   }
   let response;
   try {
-    response = await fetch(path.startsWith("/") ? path : `${BASE}/${path}`, options);
+    response = await reach(path.startsWith("/") ? path : `${BASE}/${path}`, options);
   } catch (error) {
     if (signal?.aborted) throw error;
     tell({ reached: false });
     throw new Problem({
       title: "The recovery service does not answer",
       detail: "The recovery service does not answer.",
-      hint: "This page asks again every few seconds. If it stays like this, look whether the service's container runs.",
+      hint:
+        method === "GET" || path === "session"
+          ? "This page asks again every few seconds. If it stays like this, look whether the service's container runs."
+          : "It may have been begun all the same: once the service answers, look below before you do it again.",
     });
   }
   // A proxy that stands before a dead service answers in its stead.

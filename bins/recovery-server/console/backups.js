@@ -19,6 +19,7 @@ const LEVELS = [
 
 const open = new Set();
 let all = false;
+let uploading = false;
 
 const reload = () => load("backups", "backups");
 
@@ -60,7 +61,7 @@ function head(list) {
       h(
         "div",
         { class: "actions" },
-        h("span", { class: "upload" }, input, h("label", { for: "upload", class: "button quiet" }, isBusy("upload") ? "Uploading …" : "Upload …")),
+        h("span", { class: "upload" }, input, h("label", { for: "upload", class: "button quiet" }, uploading ? "Uploading …" : "Upload …")),
         button("Back up now", backUp, { kind: "primary", busy: isBusy("backups") }),
       ),
   );
@@ -77,10 +78,13 @@ async function upload(event) {
   }
   const named = /^nova-[a-z]+-[0-9_-]+\.tar(\.gz)?$/.test(file.name) ? `?filename=${part(file.name)}` : "";
   const headers = { "Content-Type": "application/octet-stream" };
+  uploading = true;
   await act("backups", () => begin("POST", `backups/upload${named}`, { raw: file, headers, signal: new AbortController().signal }), {
     done: (taken) => `Taken in: ${taken?.filename ?? file.name}. Every file in it was decoded.`,
     after: reload,
   });
+  uploading = false;
+  changed();
 }
 
 function row(backup, now) {

@@ -18,7 +18,13 @@ export function confirm({ title, body, typed, action, danger = false }) {
       if (matches()) go.removeAttribute("aria-disabled");
       else go.setAttribute("aria-disabled", "true");
     };
-    const on = { input: refresh, keydown: (event) => event.key === "Enter" && accept() };
+    const confirmed = (event) => {
+      if (event.key !== "Enter") return;
+      // Else the same key would press the button that gets the focus back, too.
+      event.preventDefault();
+      accept();
+    };
+    const on = { input: refresh, keydown: confirmed };
     const input = typed && h("input", { id: inputId, type: "text", autocomplete: "off", spellcheck: "false", autocapitalize: "off", on });
     const go = button(action, accept, { kind: danger ? "danger" : "primary" });
     const setReady = (is) => {

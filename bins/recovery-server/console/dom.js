@@ -44,18 +44,30 @@ function listen(node, listeners) {
 }
 
 /// Makes the children of `root` what these are, changing as little as possible: focus, open drawers, and what somebody
-/// is typing stay.
+/// is typing stay. Where what had the focus is gone, the part of the page around it gets it.
 export function render(root, ...children) {
   const target = document.createElement("div");
   append(target, children);
+  const hadFocus = root.contains(document.activeElement);
   morphChildren(root, target);
+  if (!hadFocus || root.contains(document.activeElement)) return;
+  const around = root.closest("[tabindex]");
+  const next = around?.checkVisibility() ? around : document.getElementById("verdict");
+  next.focus({ preventScroll: true });
 }
 
 function morphChildren(from, to) {
   const keyed = new Map();
   for (const child of from.children) if (child.dataset?.key) keyed.set(child.dataset.key, child);
+  const stays = new Set([...to.children].map((child) => child.dataset?.key));
   let current = from.firstChild;
   for (const wanted of [...to.childNodes]) {
+    // What is gone goes first: what stays is not moved past it, since what is moved loses the focus.
+    while (current?.dataset?.key && !stays.has(current.dataset.key)) {
+      const gone = current;
+      current = current.nextSibling;
+      gone.remove();
+    }
     const key = wanted.dataset?.key;
     const match = key ? keyed.get(key) : current && alike(current, wanted) ? current : null;
     if (match && match.nodeName === wanted.nodeName) {

@@ -2,7 +2,7 @@
 // After a gap it goes on where it stopped; while it cannot be had, the service is asked every five seconds.
 
 import { BASE, Problem } from "./api.js";
-import { changed, load, note, noteService, state } from "./store.js";
+import { changed, fact, load, note, noteService, state } from "./store.js";
 import { ended, settle } from "./notices.js";
 
 /// How often the service is asked for what no event tells, and for everything while there are no events, in ms.
@@ -22,7 +22,9 @@ export async function loadOpen() {
 
 /// What admins see besides, as far as events do not tell it.
 async function loadAdmin() {
-  await Promise.all([loadOperations(), load("restores", "restores"), load("audit", "audit?limit=50")]);
+  // Where the service looks after no inference servers, it has nothing to tell of them.
+  const backend = fact("backend").missing ? null : load("backend", "inference/backend");
+  await Promise.all([loadOperations(), load("restores", "restores"), load("audit", "audit?limit=50"), backend]);
 }
 
 async function loadOperations() {
@@ -141,7 +143,8 @@ function take(block) {
     noteService(data);
     refreshSoon();
   } else if (event.name === "inference") {
-    load("backend", "inference/backend");
+    state.facts.set("backend", { value: data, at: Date.now() });
+    changed();
   } else if (event.name === "reset") {
     refresh();
   }

@@ -107,20 +107,22 @@ function advice() {
   );
 }
 
-function running({ backend, state: now, active_model: model, switch_progress: progress, error }) {
+function running({ backend, state: now, active_model: model, switch_progress: progress, error, hint }) {
   const [level, words] = STATES[now] ?? ["unknown", sentence(now)];
   const changing = level === "busy";
-  const others = BACKENDS.filter((name) => name !== backend || now === "stopped" || now === "error");
+  const names = fact("backends").value?.map(({ name }) => name) ?? BACKENDS;
+  const others = names.filter((name) => name !== backend || now === "stopped" || now === "error");
   const start = (name) => act("backend", () => ask("POST", `inference/backend/${part(name)}/start`), { after: () => load("backend", "inference/backend") });
   const stop = () => act("backend", () => ask("POST", "inference/backend/stop"), { after: () => load("backend", "inference/backend") });
   return h(
     "section",
     { class: "card", key: "backend" },
     h("h3", null, "Backend"),
-    h("p", { class: `state is-${level}` }, icon(level), `${backend}: ${words}`),
+    staleness(fact("backend"), Date.now()),
+    h("p", { class: `state is-${level}` }, icon(level), backend === "none" ? "None runs" : `${backend}: ${words}`),
     model && h("p", null, "Serves ", h("code", null, model)),
     progress && h("p", { role: "status" }, h("span", { class: "strong" }, sentence(progress.step)), progress.detail && `: ${progress.detail}`),
-    error && h("p", { class: "warning" }, icon("bad"), typeof error === "string" ? error : error.detail),
+    error && h("div", { class: "notice is-bad", role: "alert" }, icon("bad"), h("div", null, h("p", null, error), hint && h("p", { class: "hint" }, hint))),
     noticeOf("backend"),
     h(
       "div",

@@ -74,16 +74,18 @@ function draw() {
   wasSignedIn = state.signedIn;
 }
 
-onChange(draw);
-draw();
-await Promise.all([findSession(), loadOpen()]);
-watch();
-if (state.signedIn) refresh();
-watchGpus(at("inference"));
-
-// Ages grow by themselves: every second where one watches them grow, else now and then.
-let second = 0;
-setInterval(() => {
-  second += 1;
-  if (running().length > 0 || state.connected === false || second % 10 === 0) changed();
-}, 1000);
+/// Begins: draws what is known, asks for the rest, and goes on asking.
+export async function begin() {
+  onChange(draw);
+  draw();
+  // Ages grow by themselves: every second where one watches them grow, else now and then.
+  let second = 0;
+  setInterval(() => {
+    second += 1;
+    if (running().length > 0 || state.connected === false || second % 10 === 0) changed();
+  }, 1000);
+  await Promise.all([findSession(), loadOpen()]);
+  watch();
+  if (state.signedIn) refresh();
+  watchGpus(at("inference"));
+}

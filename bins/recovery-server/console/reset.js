@@ -76,6 +76,7 @@ function look() {
   return act(PLACE, () => ask("POST", "factory-reset/preview", { body: { keep: kept, ...chosen() } }), {
     after: (body) => {
       preview = { keep: kept, chosen: chosen(), body };
+      changed();
       requestAnimationFrame(() => document.getElementById("preview-title")?.focus());
     },
   });

@@ -49,6 +49,7 @@ const FILES: &[(&str, &[u8])] = files![
     "schedule.js",
     "services.js",
     "session.js",
+    "start.js",
     "store.js",
     "verdict.js",
     "words.js",

@@ -8,8 +8,8 @@ use std::{
 
 use serde_json::{Value, json};
 use thirtyfour::{
-    ChromiumLikeCapabilities as _, DesiredCapabilities, Key, TypingData, WebDriver, WebElement,
-    error::WebDriverResult,
+    CapabilitiesHelper as _, ChromiumLikeCapabilities as _, DesiredCapabilities, Key, PageLoadStrategy,
+    TypingData, WebDriver, WebElement, error::WebDriverResult,
 };
 
 use crate::service::{SECRET, Service, until};
@@ -70,19 +70,30 @@ impl Page {
 
     /// Opens the console; `before` is run in it before its own modules are.
     pub(super) async fn open_with(service: &Service, look: Look, before: Option<&str>) -> Self {
+        let page = Self::empty(service, PageLoadStrategy::Normal).await;
+        page.look(look).await;
+        if let Some(source) = before {
+            page.tell_browser("Page.addScriptToEvaluateOnNewDocument", json!({"source": source})).await;
+        }
+        page.load().await;
+        page
+    }
+
+    /// A browser that has not opened the console yet.
+    pub(super) async fn empty(service: &Service, strategy: PageLoadStrategy) -> Self {
         let (process, port) = Driver::start();
         let mut capabilities = DesiredCapabilities::chrome();
         for argument in ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"] {
             capabilities.add_arg(argument).unwrap();
         }
+        capabilities.set_page_load_strategy(strategy).unwrap();
         let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities).await.unwrap();
-        let page = Self { driver, url: format!("{}/", service.url), _process: process };
-        page.look(look).await;
-        if let Some(source) = before {
-            page.tell_browser("Page.addScriptToEvaluateOnNewDocument", json!({"source": source})).await;
-        }
-        page.driver.goto(&page.url).await.unwrap();
-        page
+        Self { driver, url: format!("{}/", service.url), _process: process }
+    }
+
+    /// Opens the console.
+    pub(super) async fn load(&self) {
+        self.driver.goto(&self.url).await.unwrap();
     }
 
     /// Opens the console and signs in.
@@ -202,10 +213,16 @@ impl Page {
         self.driver.action_chain().send_keys(keys.into()).perform().await.unwrap();
     }
 
-    /// What has the focus: what is read out of it.
+    /// Selects all that is in the field with the focus.
+    pub(super) async fn select_all(&self) {
+        let chain = self.driver.action_chain().key_down(Key::Control).send_keys("a").key_up(Key::Control);
+        chain.perform().await.unwrap();
+    }
+
+    /// What has the focus: what is read out of it, or the name of a field.
     pub(super) async fn focused(&self) -> String {
         let script = "const e = document.activeElement;
-            return e.getAttribute('aria-label') ?? (e.textContent.trim() || e.id)";
+            return e.getAttribute('aria-label') ?? (e.matches('select') ? e.id : e.textContent.trim() || e.id)";
         self.run(script).await.as_str().unwrap_or_default().to_owned()
     }
 

@@ -1,15 +1,17 @@
-//! How the page looks and whom it serves: no violation that axe-core finds, the keyboard alone, and no waiting.
+//! How the page looks and whom it serves: no violation that axe-core finds, and no waiting.
 
-use std::fs;
+use std::{fs, process::Stdio};
 
 use serde_json::{Value, json};
-use thirtyfour::Key;
 
 use super::{
     browser::{Look, Page},
-    world,
+    with_gpu, world,
 };
-use crate::service::{SECRET, until};
+use crate::{
+    service::{DATABASE, until},
+    services::Platform,
+};
 
 const LOOKS: [Look; 4] = [
     Look { width: 1280, dark: false },
@@ -18,11 +20,16 @@ const LOOKS: [Look; 4] = [
     Look { width: 360, dark: true },
 ];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_left_out() {
+/// The program that finds what keeps people from using a page.
+fn axe() -> String {
     let path = std::env::var_os("NOVA_RECOVERY_AXE")
         .expect("NOVA_RECOVERY_AXE names axe.min.js of axe-core; `cargo xtask test` sets it");
-    let axe = fs::read_to_string(path).unwrap();
+    fs::read_to_string(path).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_left_out() {
+    let axe = axe();
     let world = world();
     let service = world.serve().await;
     let name = service.backup().await;
@@ -43,6 +50,61 @@ async fn nobody_is_left_out() {
     check(&page, &axe, "advice").await;
 }
 
+const PLATFORM: &str = r#"
+services:
+  chat-api:
+    image: debian:trixie-slim
+    init: true
+    network_mode: none
+    command: [sh, -c, 'echo "ERROR: the chat is ill" >&2; test ! -e /ill || exit 3; exec sleep infinity']
+"#;
+
+/// Every panel with something in it, work under way, and a service that is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_left_out_when_much_is_to_be_seen() {
+    let axe = axe();
+    let Platform { engine, project, world } = Platform::of(PLATFORM);
+    let env = world.directory.path().join(".env");
+    fs::write(&env, "LOG_LEVEL=info\nHF_TOKEN=hf_hunter2hunter2\n").unwrap();
+    let world = with_gpu(world, "NVIDIA GeForce RTX 3090").with("NOVA_ENV_FILE", env.to_str().unwrap());
+    let mut service = world.serve().await;
+    service.backup().await;
+    let page = Page::signed_in(&service).await;
+    page.until_text("[data-key=chat-api] .state", "Running").await;
+    page.press("#services", "Log: chat-api").await;
+    page.until_text("#log-chat-api", "the chat is ill").await;
+    engine.docker(&["exec", &project.container("chat-api"), "touch", "/ill"]);
+    page.press("#services", "Restart: chat-api").await;
+    page.until_there("[data-key=chat-api] [role=alert]").await;
+    page.write("#env-LOG_LEVEL", "debug").await;
+    page.press("#diagnostics", "Look for errors").await;
+    page.until_text("#diagnostics .log", "the chat is ill").await;
+    page.press("#reset", "Preview").await;
+    page.until_there("#preview-title").await;
+    // Samples are taken while somebody looks.
+    page.run("document.getElementById('inference').scrollIntoView()").await;
+    page.until_there("#inference .chart polyline").await;
+    check(&page, &axe, "all panels").await;
+
+    let mut lock = world.postgres.client("psql", DATABASE);
+    lock.args(["-c", "BEGIN; LOCK TABLE messages; SELECT pg_sleep(300)"]);
+    let mut lock = lock.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let held = "SELECT count(*) > 0 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted \
+                AND relation = 'messages'::regclass";
+    until("the table to be locked", async || world.postgres.psql(DATABASE, held).trim() == "t").await;
+    page.press("#backups", "Back up now").await;
+    page.until_there("#operations progress").await;
+    check(&page, &axe, "at work").await;
+    page.press("#operations", "Cancel: Backup").await;
+    page.until_text("#backups .notice[role=status]", "It was cancelled").await;
+    lock.kill().unwrap();
+    lock.wait().unwrap();
+
+    service.kill();
+    page.until_there("#banner [role=alert]").await;
+    check(&page, &axe, "not connected").await;
+}
+
 /// In every look: nothing that axe-core objects to, and nothing that is wider than the window.
 async fn check(page: &Page, axe: &str, state: &str) {
     page.run(axe).await;
@@ -56,42 +118,6 @@ async fn check(page: &Page, axe: &str, state: &str) {
         assert!(wide <= u64::from(look.width), "{state}, {look:?}: {wide} wide");
     }
     page.look(Look::WIDE).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_keyboard_is_enough() {
-    let world = world();
-    let service = world.serve().await;
-    let page = Page::open(&service).await;
-    page.until_there("#secret").await;
-    page.tab_to("Skip to the contents").await;
-    page.tab_to("secret").await;
-    page.keys(SECRET).await;
-    page.keys(Key::Enter + "").await;
-    page.until_text("#session", "Sign out").await;
-    until("the focus to be at the verdict", async || page.focused().await == "How things stand").await;
-
-    page.tab_to("Upload a backup").await;
-    page.tab_to("Back up now").await;
-    page.keys(Key::Enter + "").await;
-    page.until_text("#backup-list .notice[role=status]", "is complete and was read back").await;
-    let name = world.files().remove(0);
-    let restore = format!("Restore …: {name}");
-    page.tab_to(&restore).await;
-    page.keys(Key::Enter + "").await;
-    page.until_text("dialog", "3 tables").await;
-    assert!(page.run("return document.activeElement.closest('dialog') !== null").await == json!(true));
-    page.keys(Key::Escape + "").await;
-    page.until_gone("dialog").await;
-    assert_eq!(page.focused().await, restore, "the focus is where it was");
-
-    world.postgres.psql("nova", "DELETE FROM messages");
-    page.keys(Key::Enter + "").await;
-    page.until_text("dialog", "3 tables").await;
-    page.keys("nova").await;
-    page.keys(Key::Enter + "").await;
-    page.until_text("#backup-list .notice[role=status]", "Restored").await;
-    assert_eq!(world.count("messages"), 5000);
 }
 
 #[tokio::test(flavor = "multi_thread")]

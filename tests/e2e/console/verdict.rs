@@ -36,6 +36,7 @@ async fn each_situation_has_its_sentence() {
         assert_says(&answer, &table["all_well"][part], part);
     }
     let page = Page::open(&service).await;
+    page.until_text("#facts", "PostgreSQL").await;
     let script = "const [facts] = arguments;
         const files = performance.getEntriesByType('resource').map(({ name }) => name);
         return import(files.find((name) => name.endsWith('/verdict.js')))
