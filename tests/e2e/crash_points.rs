@@ -185,6 +185,36 @@ pub(crate) const FACTORY_RESET: &[&str] = &[
     "factory_reset:backups removed:after",
 ];
 
+/// Starting a server of language models where none serves.
+pub(crate) const START_BACKEND: &[&str] = &[
+    "start_backend:starting:before",
+    "start_backend:starting:after",
+    "start_backend:loading:before",
+    "start_backend:loading:after",
+];
+
+/// Stopping the one that serves.
+pub(crate) const STOP_BACKEND: &[&str] = &[
+    "stop_backend:draining:before",
+    "stop_backend:draining:after",
+    "stop_backend:stopping:before",
+    "stop_backend:stopping:after",
+];
+
+/// Giving it another model.
+pub(crate) const SWITCH_MODEL: &[&str] = &[
+    "switch_model:draining:before",
+    "switch_model:draining:after",
+    "switch_model:stopping:before",
+    "switch_model:stopping:after",
+    "switch_model:updating:before",
+    "switch_model:updating:after",
+    "switch_model:starting:before",
+    "switch_model:starting:after",
+    "switch_model:loading:before",
+    "switch_model:loading:after",
+];
+
 /// Clearing up after any of them.
 pub(crate) const CLEAR_UP: &[&str] = &[
     "clear-up:swap-finished",
@@ -213,6 +243,9 @@ pub(crate) fn of(kind: &str) -> Vec<String> {
             "upload" => &[UPLOAD],
             "drill" => &[DRILL],
             "factory_reset" => &[FACTORY_RESET],
+            "start_backend" => &[START_BACKEND],
+            "stop_backend" => &[STOP_BACKEND],
+            "switch_model" => &[SWITCH_MODEL],
             _ => panic!("no table of the moments of {kind}"),
         },
     )

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use recovery_core::{Actor, ErrorCode, Operation, OperationId, OperationKind, Problem};
 use recovery_inference::{
-    lifecycle::{Begun, Done, Refusal, Wish},
+    lifecycle::{Begun, Done, Refusal, State, Wish},
     server::{BackendName, BackendSpec},
 };
 use serde_json::Value;
@@ -95,6 +95,21 @@ impl App {
     /// The change of a server of language models that is under way.
     pub(crate) fn backend_change(&self) -> Option<Operation> {
         under_way(&self.operations)
+    }
+
+    /// Whether its owner has this server in hand, so that nobody else may stop it: it serves, or failed to.
+    ///
+    /// # Errors
+    /// Servers are being changed: which of them may be stopped is known afterwards.
+    pub(crate) fn is_owned(&self, spec: &BackendSpec) -> Result<bool, Problem> {
+        let status = self.backends.lifecycle.status();
+        match status.state {
+            State::Starting | State::Draining | State::Switching => {
+                Err(self.with_backend_change(Refusal::Busy.into()))
+            }
+            State::Ready | State::Error => Ok(status.backend.as_ref() == Some(spec.name())),
+            State::Stopped => Ok(false),
+        }
     }
 
     /// A refusal that names the change that is in the way.

@@ -3,7 +3,7 @@
 use recovery_core::{Actor, ErrorCode, Operation, Problem, ProfileName};
 use recovery_env::{EnvError, Environment};
 use recovery_inference::{
-    lifecycle::{Done, Refusal, State, Wish},
+    lifecycle::{Done, Wish},
     server::{BackendName, BackendSpec, Backends},
 };
 
@@ -54,16 +54,8 @@ impl App {
     ) -> Result<Option<&BackendSpec>, Problem> {
         let found = chosen.services.iter().find_map(|service| self.backends.specs.of_service(service));
         let Some(spec) = found else { return Ok(None) };
-        let status = self.backends.lifecycle.status();
-        let of_this = status.backend.as_ref() == Some(spec.name());
-        match (action, status.state) {
-            (ProfileAction::Start, _) => Ok(Some(spec)),
-            (ProfileAction::Stop, State::Starting | State::Draining | State::Switching) => {
-                Err(self.with_backend_change(Refusal::Busy.into()))
-            }
-            (ProfileAction::Stop, State::Ready | State::Error) if of_this => Ok(Some(spec)),
-            (ProfileAction::Stop, _) => Ok(None),
-        }
+        let own = action == ProfileAction::Start || self.is_owned(spec)?;
+        Ok(Some(spec).filter(|_| own))
     }
 
     /// Starts or stops the server of a profile as [`App::change_backend`] does.

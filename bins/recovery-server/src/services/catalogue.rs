@@ -13,8 +13,6 @@ pub(super) const OWN: &str = "recovery";
 pub(super) const DASHBOARD: &str = "dashboard";
 /// Restarted only where it is confirmed, and never while an operation uses the database.
 const CRITICAL: [&str; 3] = ["postgres", "redis", OWN];
-/// They take minutes to load a model, and have a life cycle of their own.
-const INFERENCE: [&str; 3] = ["ollama", "nova-vllm", "nova-sglang"];
 /// What the platform can do without, in the order in which it is shown, and the profile that each belongs to.
 const OPTIONAL: [(&str, &str); 9] = [
     ("ollama", "local-ollama"),
@@ -31,11 +29,6 @@ const OPTIONAL: [(&str, &str); 9] = [
 /// Whether a service is restarted only where it is confirmed.
 pub(crate) fn is_critical(service: &ServiceName) -> bool {
     CRITICAL.contains(&service.as_str())
-}
-
-/// Whether it is an inference server.
-pub(super) fn is_inference(service: &ServiceName) -> bool {
-    INFERENCE.contains(&service.as_str())
 }
 
 /// Whether it is this service.

@@ -9,11 +9,16 @@ use recovery_core::{
     port::Cancelled,
 };
 use recovery_docker::{RestartError, Restarter, restart_order};
+use recovery_inference::{
+    lifecycle::Wish,
+    server::{BackendName, Backends},
+};
 
-use super::catalogue::{DASHBOARD, OWN, is_critical, is_inference, is_own, names};
+use super::catalogue::{DASHBOARD, OWN, is_critical, is_own, names};
 use crate::{
     actions::to_value,
     app::App,
+    backends::{Answer, Change},
     operations::{Failure, NewOperation, chain},
     view::{RestartResult, ServiceRestarted},
 };
@@ -43,6 +48,11 @@ impl App {
     ) -> Result<Operation, Failure> {
         check_confirmed(&service, confirmed)?;
         self.refuse_second_restart(Some(&service))?;
+        if let Some(spec) = self.backends.specs.of_service(&service)
+            && self.is_owned(spec)?
+        {
+            return self.restart_backend(actor, spec.name().clone(), service).await;
+        }
         let new = NewOperation {
             id: OperationId::new(),
             kind: OperationKind::RestartService,
@@ -67,6 +77,24 @@ impl App {
                 .await
         })
         .await
+    }
+
+    /// Restarts the server of language models that serves: it finishes its requests first.
+    async fn restart_backend(
+        &self,
+        actor: Actor,
+        backend: BackendName,
+        service: ServiceName,
+    ) -> Result<Operation, Failure> {
+        let change = Change { actor, wish: Wish::Start { backend }, drain: None };
+        let result = move |_, _| async move { to_value(ServiceRestarted::new(&service, &[])) };
+        match self.change_backend(change, result).await? {
+            Answer::Accepted(operation) => Ok(*operation),
+            Answer::AlreadyStarting(_) => {
+                let problem = Problem::new(ErrorCode::Busy, "It is being started already.");
+                Err(self.with_backend_change(problem.hint("Wait until it is done.")).into())
+            }
+        }
     }
 
     /// Restarts this service itself, in a moment: the caller is answered first.
@@ -126,7 +154,7 @@ impl App {
             target: None,
         };
         let (engine, patience) = (Arc::clone(self.services.engine()), self.services.patience);
-        let operations = self.operations.clone();
+        let (operations, backends) = (self.operations.clone(), self.backends.specs.clone());
         self.begun(async move {
             // Before it begins, so that an engine that is away is an error and not an empty list.
             let snapshot = engine.look().await?;
@@ -135,7 +163,7 @@ impl App {
                     let restarter =
                         Restarter { engine: engine.as_ref(), patience, context: context.as_ref() };
                     let mut results = Vec::new();
-                    for service in in_order(&snapshot) {
+                    for service in in_order(&snapshot, &backends) {
                         if context.is_cancelled() {
                             return Err(Cancelled.into());
                         }
@@ -209,9 +237,11 @@ pub(crate) fn spared() -> BTreeSet<ServiceName> {
 }
 
 /// What is restarted when everything is, in its order.
-fn in_order(snapshot: &Snapshot) -> Vec<ServiceName> {
+fn in_order(snapshot: &Snapshot, backends: &Backends) -> Vec<ServiceName> {
+    // Servers of language models take minutes to load a model, and have an owner.
+    let has_owner = |service: &ServiceName| backends.of_service(service).is_some();
     let services = snapshot.services().into_iter().filter(|service| {
-        !is_critical(service) && !is_inference(service) && snapshot.of_service(service).any(is_at_work)
+        !is_critical(service) && !has_owner(service) && snapshot.of_service(service).any(is_at_work)
     });
     let last = DASHBOARD.parse().ok();
     restart_order(snapshot, &services.cloned().collect(), last.as_ref())

@@ -384,3 +384,22 @@ async fn profiles_of_the_servers_go_the_same_way() {
     assert_eq!(get(&world).await["state"], "stopped");
     assert!(world.env_file.text().contains("COMPOSE_PROFILES=website\n"), "{}", world.env_file.text());
 }
+
+#[actix_web::test]
+async fn a_restart_of_the_service_that_serves_lets_it_finish_its_requests() {
+    let world = world().await;
+    serve(&world, "vllm").await;
+    let answer = world.send(Call::post("services/nova-vllm/restart").admin()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!((&answer.json["service"], &answer.json["ok"]), (&json!("nova-vllm"), &json!(true)));
+    let last = world.app.operations().list().into_iter().next().unwrap();
+    assert_eq!((last.kind, last.state), (OperationKind::StartBackend, OperationState::Succeeded));
+    assert!(world.engine.restarted().is_empty(), "no container is restarted under its requests");
+    assert!(world.servers["vllm"].is_up());
+    world.servers["sglang"].sick(Some(Sickness::Status(503)));
+    let id = post(&world, "sglang/start", "").await.json["operation_id"].clone();
+    let answer = world.send(Call::post("services/nova-vllm/restart").admin()).await;
+    assert_eq!((answer.status, &answer.json["operation_id"]), (409, &id), "{}", answer.text);
+    world.servers["sglang"].sick(None);
+    assert_eq!(world.ended(&id).await.state, OperationState::Succeeded);
+}
