@@ -1,6 +1,6 @@
 //! From the settings to the parts: which adapter stands behind which port.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use recovery_backup::BackupSettings;
 use recovery_core::{

@@ -2,7 +2,7 @@
 
 use recovery_core::{OperationId, Problem, ServiceName, container::ServiceState};
 use recovery_inference::{
-    lifecycle::{Done, Left, State, Status},
+    lifecycle::{Done, Left, State, Status, Step},
     server::{BackendName, BackendSpec},
 };
 use serde::Serialize;
@@ -16,8 +16,8 @@ pub struct BackendStatus {
     /// The server that serves; during a change the one that is to serve; `none` where none is looked after.
     #[schema(example = "vllm")]
     backend: String,
-    /// `ready`, `stopped`, `draining` (it finishes its requests), `starting`, `switching` or `error`. During a change
-    /// it is never `ready`; after a failure it is `error`, even where the server before serves on.
+    /// `ready`, `stopped`, `draining` (it finishes its requests, or is being stopped), `starting` or `error`. During a
+    /// change it is never `ready`; after a failure it is `error`, even where the server before serves on.
     #[schema(example = "ready")]
     state: &'static str,
     /// Its container; `null` where there is no server.
@@ -64,7 +64,11 @@ impl BackendStatus {
                 State::Starting => "starting",
                 State::Ready => "ready",
                 State::Draining => "draining",
-                State::Switching => "switching",
+                // Existing programs take `switching` for stopped.
+                State::Switching => match status.progress {
+                    Some((Step::Stopping, _)) => "draining",
+                    _ => "starting",
+                },
                 State::Error => "error",
             },
             container_status: container.map(|(name, state)| ContainerBrief::new(name.as_str(), Some(state))),
