@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 /// Variables by their names, those that are secret masked.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(example = json!({"LOG_LEVEL": "info", "HF_TOKEN": "hf_a...mnop"}))]
+#[schema(example = json!({"HF_TOKEN": "hf_a...mnop", "LOG_LEVEL": "info"}))]
 pub struct Variables(BTreeMap<String, String>);
 
 impl From<Shown> for Variables {
