@@ -285,13 +285,17 @@ async fn gpus_are_asked_in_the_container_of_the_active_server() {
     stand_in(&project, "ollama", "seen by Ollama");
     stand_in(&project, "vllm", "seen by vLLM");
     project.compose(&["up", "--detach"]);
-    let world = World::new()
-        .with("DOCKER_HOST", engine.host())
-        .with("COMPOSE_PROJECT_NAME", project.name())
-        .with("COMPOSE_PROJECT_DIR", project.directory().to_str().unwrap())
-        .with("GPU_TOOL_DIRS", "/does/not/exist");
-    let service = world.serve().await;
-    let asked = async |path: &str, model: &str| {
+    let serve = async |chosen: &str| {
+        let world = World::new()
+            .with("DOCKER_HOST", engine.host())
+            .with("COMPOSE_PROJECT_NAME", project.name())
+            .with("COMPOSE_PROJECT_DIR", project.directory().to_str().unwrap())
+            .with("GPU_TOOL_DIRS", "/does/not/exist");
+        world.redis.session(1).ok(&["SET", "nova:config:inference.backend", chosen]);
+        let service = world.serve().await;
+        (world, service)
+    };
+    let asked = async |service: &Service, path: &str, model: &str| {
         let mut last = Value::Null;
         until(&format!("the figures {model}"), async || {
             last = service.send(service.admin(Method::GET, path)).await.assert_ok();
@@ -300,18 +304,16 @@ async fn gpus_are_asked_in_the_container_of_the_active_server() {
         .await;
         last
     };
-    let choose = |name: &str| {
-        world.redis.session(1).ok(&["SET", "nova:config:inference.backend", name]);
-    };
-    choose("\"ollama\"");
-    let stats = asked("/hardware/gpu-stats", "seen by Ollama").await;
+    let (_world, service) = serve("\"ollama\"").await;
+    let stats = asked(&service, "/hardware/gpu-stats", "seen by Ollama").await;
     assert_eq!((&stats["gpu_utilization_pct"], &stats["vram_used_gb"]), (&json!(37.0), &json!(20.0)));
     assert_eq!((&stats["temperature_c"], &stats["power_draw_w"]), (&json!(61.0), &Value::Null));
-    choose("vllm");
-    asked("/inference/hardware/gpu-stats", "seen by vLLM").await;
+    drop(service);
+    let (_world, service) = serve("vllm").await;
+    asked(&service, "/inference/hardware/gpu-stats", "seen by vLLM").await;
     // The active one is gone: any that runs.
     project.compose(&["stop", "nova-vllm"]);
-    asked("/hardware/gpu-stats", "seen by Ollama").await;
+    asked(&service, "/hardware/gpu-stats", "seen by Ollama").await;
     project.compose(&["stop", "ollama"]);
     until("nobody to be asked", async || {
         service.send(service.admin(Method::GET, "/hardware/gpu-stats")).await.assert_ok().is_null()

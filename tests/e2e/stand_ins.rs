@@ -271,7 +271,11 @@ async fn a_gateway_goes_by_what_it_has_read_and_clients_count_what_becomes_of_th
     };
     let load = Load::start(&plan).unwrap();
     until("vLLM to answer", async || load.so_far().complete_by("vllm") > 10).await;
-    assert_eq!(text(&gateway, "/health/inflight").await, "{\"local_inflight\":10}");
+    // Now and then a client is between two requests.
+    until("ten requests to be inside", async || {
+        text(&gateway, "/health/inflight").await == "{\"local_inflight\":10}"
+    })
+    .await;
 
     set_key(&redis, "nova:config:inference.state", "draining");
     until("the fallback to answer", async || load.so_far().complete_by(FALLBACK) > 10).await;
