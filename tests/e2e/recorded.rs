@@ -311,7 +311,9 @@ async fn gpus_are_asked_in_the_container_of_the_active_server() {
     drop(service);
     let (_world, service) = serve("vllm").await;
     asked(&service, "/inference/hardware/gpu-stats", "seen by vLLM").await;
-    // The active one is gone: any that runs.
+    drop(service);
+    // None of them is the active one, and nobody starts one again: any that runs.
+    let (_world, service) = serve("custom").await;
     project.compose(&["stop", "nova-vllm"]);
     asked(&service, "/hardware/gpu-stats", "seen by Ollama").await;
     project.compose(&["stop", "ollama"]);
