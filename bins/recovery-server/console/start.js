@@ -1,6 +1,6 @@
-// Loads the page. A browser breaks off what it is fetching when the networks of its machine change, as they do whenever
-// a container comes or goes, and does not fetch a module again by itself. So this does, and says so meanwhile: the page
-// is loaded again after a second, then after two, four, and so on.
+// Loads the page. A browser may break off what it is fetching, as when the networks of its machine change, and does not
+// fetch a module again by itself. So this does, and says so meanwhile: the page is loaded again after a second, then
+// after two, four, and so on.
 
 /// The longest pause, in ms.
 const LONGEST = 60_000;

@@ -44,7 +44,7 @@ pub(crate) enum Answer {
 }
 
 impl App {
-    /// Changes which server of language models serves, or its model. Returns at once; `to_value` makes the operation's
+    /// Changes which server of language models serves, or its model. Returns at once; `result` makes the operation's
     /// result of what came of it.
     ///
     /// # Errors
